@@ -1,0 +1,178 @@
+"""One tree for everything that can go wrong.
+
+Every error is a `BpfError`. One that stands for a failed system call is also an `OSError` with its errno, so that
+``except OSError`` and ``except PermissionError`` keep meaning what they mean in Python. A message names the thing
+(section, program, map, instruction), the cause and, where there is one, the way out.
+"""
+
+from __future__ import annotations
+
+import errno as _errno
+import os
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+class BpfError(Exception):
+    """The root of aiobpf's errors."""
+
+
+class ClosedError(BpfError):
+    """A map, program, link, stream or collection was used after it was closed or handed out."""
+
+
+# --- bytes that are not what they claim to be -------------------------------------------------------------------------
+
+
+class AsmError(BpfError, ValueError):
+    """Bytes that are no BPF instruction, or an instruction that cannot be encoded."""
+
+
+class BtfError(BpfError, ValueError):
+    """BTF or .BTF.ext that breaks the format, or a type that is not there."""
+
+
+class ElfError(BpfError, ValueError):
+    """An object file that is no BPF object, or breaks the rules of one."""
+
+
+class SpecError(BpfError, ValueError):
+    """A specification that contradicts itself, or names something it does not have."""
+
+
+class CodecError(BpfError, ValueError):
+    """A value that does not fit its BTF type, or bytes that do not hold one."""
+
+
+class CompilerError(BpfError):
+    """No compiler for BPF was found, or it refused the source."""
+
+
+# --- a program that does not fit the kernel at hand -------------------------------------------------------------------
+
+
+class CoreRelocationError(BpfError):
+    """A CO-RE relocation has no answer in the target's BTF, or several that disagree."""
+
+
+class UnresolvedSymbolError(BpfError):
+    """A function, map, kfunc, ksym or kconfig option that a program needs is nowhere to be found."""
+
+    def __init__(self, message: str, symbol: str) -> None:
+        super().__init__(message)
+        self.symbol = symbol
+
+
+class NotSupportedError(BpfError):
+    """The running kernel, its configuration or this machine cannot do that.
+
+    *feature* names what is missing; *since* is the first kernel that has it ("5.8"), or None where no version decides.
+    """
+
+    def __init__(self, feature: str, since: str | None = None, hint: str | None = None) -> None:
+        message = feature if since is None else f"{feature} needs Linux {since}"
+        super().__init__(f"{message}. {hint}" if hint else message)
+        self.feature = feature
+        self.since = since
+
+
+# --- system calls that failed -----------------------------------------------------------------------------------------
+
+
+class KernelError(BpfError, OSError):
+    """A system call failed: *operation* on *subject* ("map 'events'"), with the errno that the kernel gave.
+
+    Make one with `kernel_error`, which picks the class that the errno stands for.
+    """
+
+    def __init__(self, errno: int, operation: str, subject: str = "", hint: str | None = None) -> None:
+        name = _errno.errorcode.get(errno, str(errno))
+        text = f"{operation}: {os.strerror(errno)} ({name})"
+        if subject:
+            text = f"{subject}: {text}"
+        if hint:
+            text = f"{text}. {hint}"
+        super().__init__(errno, text)
+        self.operation = operation
+        self.subject = subject
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return str(self.strerror)
+
+
+class MissingPrivilegeError(KernelError, PermissionError):
+    """EPERM or EACCES; *capability* names what is missing where it is known ("CAP_BPF")."""
+
+    capability: str | None = None
+
+
+class MapFullError(KernelError):
+    """E2BIG or ENOSPC from a map update: it holds max_entries already."""
+
+
+class VerifierError(KernelError):
+    """The kernel refused a program.
+
+    *log* is the verifier's whole log, *instruction* the index of the raw slot it stopped at (None if it does not say),
+    *source* the source line there ("exec.bpf.c:31  x = task->tgid;").
+    """
+
+    def __init__(
+        self,
+        errno: int,
+        program: str,
+        reason: str,
+        *,
+        log: str = "",
+        instruction: int | None = None,
+        source: str | None = None,
+        hint: str | None = None,
+    ) -> None:
+        super().__init__(errno, "BPF_PROG_LOAD", f"program {program!r}", hint)
+        text = f"program {program!r} was rejected: {reason}"
+        if instruction is not None:
+            text += f" at instruction {instruction}"
+        if source:
+            text += f"\n  {source}"
+        if hint:
+            text += f"\n  {hint}"
+        self.strerror = text
+        self.args = (errno, text)
+        self.program = program
+        self.reason = reason
+        self.log = log
+        self.instruction = instruction
+        self.source = source
+
+    @property
+    def log_lines(self) -> Sequence[str]:
+        return self.log.splitlines()
+
+
+class MapKeyError(BpfError, KeyError):
+    """The map has no such key."""
+
+    def __init__(self, message: str, key: object) -> None:
+        super().__init__(message)
+        self.key = key
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+class MapKeyExistsError(KernelError, FileExistsError):
+    """The map has this key already, and the update asked that it has not."""
+
+
+_BY_ERRNO: dict[int, type[KernelError]] = {
+    _errno.EPERM: MissingPrivilegeError,
+    _errno.EACCES: MissingPrivilegeError,
+}
+
+
+def kernel_error(errno: int, operation: str, subject: str = "", hint: str | None = None) -> KernelError:
+    """The error for a failed system call; *errno* is positive."""
+    return _BY_ERRNO.get(errno, KernelError)(errno, operation, subject, hint)
