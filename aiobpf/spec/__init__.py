@@ -1,0 +1,18 @@
+"""Programs, maps and variables as plain data."""
+
+from aiobpf.spec.collection import CollectionSpec
+from aiobpf.spec.externs import EXTERN, Extern, ExternKind
+from aiobpf.spec.map import MapSpec, Pinning
+from aiobpf.spec.program import ProgramSpec
+from aiobpf.spec.variable import VariableSpec
+
+__all__ = [
+    "EXTERN",
+    "CollectionSpec",
+    "Extern",
+    "ExternKind",
+    "MapSpec",
+    "Pinning",
+    "ProgramSpec",
+    "VariableSpec",
+]

@@ -1,0 +1,45 @@
+"""A whole object file as data: editable until it is loaded, never changed by loading."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from attrs import define, field
+
+from aiobpf.spec.externs import Extern
+from aiobpf.spec.map import MapSpec
+from aiobpf.spec.program import ProgramSpec
+from aiobpf.spec.variable import VariableSpec
+
+if TYPE_CHECKING:
+    from aiobpf.btf import Btf
+
+ByteOrder = Literal["little", "big"]
+
+
+@define(kw_only=True)
+class CollectionSpec:
+    """Maps, programs and variables by name, and the types and externs that they use.
+
+    The same bytes give the same spec on any machine, as any user. Data sections (".rodata", ".data", ".bss" and those
+    named after them) are maps, by the section's name; each global variable in them is in `variables` too.
+    """
+
+    maps: dict[str, MapSpec] = field(factory=dict)
+    programs: dict[str, ProgramSpec] = field(factory=dict)
+    variables: dict[str, VariableSpec] = field(factory=dict)
+    externs: dict[str, Extern] = field(factory=dict)
+    types: Btf | None = None
+    byte_order: ByteOrder = "little"
+
+    def copy(self) -> CollectionSpec:
+        """A spec that shares nothing editable with this one. Types are immutable and shared."""
+        maps = {name: spec.copy() for name, spec in self.maps.items()}
+        return CollectionSpec(
+            maps=maps,
+            programs={name: spec.copy() for name, spec in self.programs.items()},
+            variables={name: spec.on_map(maps[spec.section]) for name, spec in self.variables.items()},
+            externs=dict(self.externs),
+            types=self.types,
+            byte_order=self.byte_order,
+        )

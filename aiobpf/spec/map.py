@@ -1,0 +1,57 @@
+"""A map before it exists."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import TYPE_CHECKING
+
+import attrs
+from attrs import define, field
+
+from aiobpf.uapi import MapType
+
+if TYPE_CHECKING:
+    from aiobpf.btf import Type
+
+
+class Pinning(IntEnum):
+    """How a map is pinned when its collection loads (LIBBPF_PIN_*)."""
+
+    NONE = 0
+    BY_NAME = 1
+
+
+@define(kw_only=True)
+class MapSpec:
+    """What BPF_MAP_CREATE needs, and what the map holds at first.
+
+    Sizes are bytes, *max_entries* counts elements (bytes for a ring buffer). *key* and *value* are BTF types, or None
+    where the object has none; for a data section *value* is its DataSection and *contents* has the one key 0.
+
+    *contents* maps a key to a value, each as bytes; a str value is the name of a map or program of the same collection
+    whose fd goes there (map-in-map, program arrays). *tags* are the BTF decl tags of the map's definition.
+    """
+
+    name: str
+    type: MapType
+    key_size: int = 0
+    value_size: int = 0
+    max_entries: int = 0
+    flags: int = 0
+    key: Type | None = None
+    value: Type | None = None
+    inner: MapSpec | None = None
+    contents: dict[bytes, bytes | str] = field(factory=dict)
+    pinning: Pinning = Pinning.NONE
+    map_extra: int = 0
+    numa_node: int | None = None
+    is_frozen: bool = False
+    """Frozen once its contents are in: .rodata and .kconfig."""
+    section: str | None = None
+    """The ELF section of a data section's map; None for a map of .maps."""
+    tags: tuple[str, ...] = ()
+
+    def copy(self) -> MapSpec:
+        return attrs.evolve(
+            self, contents=dict(self.contents), inner=None if self.inner is None else self.inner.copy()
+        )
