@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
+import attrs
 from attrs import define, field
 
 from aiobpf.spec.externs import Extern
@@ -37,7 +38,7 @@ class CollectionSpec:
         maps = {name: spec.copy() for name, spec in self.maps.items()}
         return CollectionSpec(
             maps=maps,
-            programs={name: spec.copy() for name, spec in self.programs.items()},
+            programs={name: attrs.evolve(spec.copy(), maps=maps) for name, spec in self.programs.items()},
             variables={name: spec.on_map(maps[spec.section]) for name, spec in self.variables.items()},
             externs=dict(self.externs),
             types=self.types,
