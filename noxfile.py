@@ -1,0 +1,94 @@
+"""Every check, as one would run it by hand: ``nox -s tests`` (as root, for the kernel's part), ``nox -l`` lists them."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import nox
+
+nox.options.sessions = ["tests", "lint", "types", "contract", "docs"]
+nox.options.reuse_existing_virtualenvs = True
+nox.options.error_on_external_run = True
+
+HERE = Path(__file__).parent
+KERNELS = ("6.12",)
+
+
+def install(session: nox.Session, *groups: str) -> None:
+    """The package itself, editable (so that the C unit is built in place), and dependency groups of pyproject.toml."""
+    session.install("-q", "-e", ".[cli,numpy,trio,uvloop]", *nox.project.dependency_groups(PROJECT, *groups))
+
+
+PROJECT = nox.project.load_toml(HERE / "pyproject.toml")
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """The whole suite on this kernel; as root it loads programs, else only the Python parts run."""
+    install(session, "test")
+    session.run("python", "-m", "pytest", *session.posargs)
+
+
+@nox.session(python=["3.12", "3.13"])
+def pythons(session: nox.Session) -> None:
+    """The suite on the other Pythons that are installed."""
+    install(session, "test")
+    session.run("python", "-m", "pytest", *session.posargs)
+
+
+@nox.session
+def kernels(session: nox.Session) -> None:
+    """The kernel tests in a virtual machine, for each kernel given (default 6.12): no KVM needed."""
+    install(session, "test")
+    wanted = session.posargs or KERNELS
+    session.run("python", "tests/vm/kernels.py", *wanted, env={"PATH": os.environ["PATH"]})
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """ruff: rules and format."""
+    session.install("-q", *nox.project.dependency_groups(PROJECT, "lint"))
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """mypy (strict) and pyright."""
+    install(session, "types")
+    session.run("mypy")
+    session.run("pyright", "--pythonpath", f"{session.bin}/python")
+
+
+@nox.session
+def contract(session: nox.Session) -> None:
+    """The floors: imports go down only."""
+    install(session, "contract")
+    session.run("lint-imports")
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """The documentation, warnings being errors."""
+    install(session, "docs")
+    session.run("sphinx-build", "-q", "-W", "-n", "--keep-going", "-b", "html", "docs", "docs/_build/html")
+
+
+@nox.session
+def objects(session: nox.Session) -> None:
+    """Compile every BPF C source anew and compare with the committed object (needs clang)."""
+    install(session, "test")
+    session.run("python", "-m", "pytest", "tests/objects", *session.posargs)
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """The benchmarks beside libbpf (C), cilium/ebpf (Go) and aya (Rust); writes docs/performance.md."""
+    install(session, "test")
+    session.run("python", "-m", "benchmarks", *session.posargs)
+
+
+if __name__ == "__main__":
+    sys.exit("run `nox`, not this file")
