@@ -1,0 +1,94 @@
+"""BTF: types, their encoding, what the compiler notes beside instructions, CO-RE, and values as Python objects.
+
+Names are imported when first used: reading an object needs no value codecs, and the kernel's BTF no CO-RE.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from aiobpf.btf.btf import Btf as Btf
+    from aiobpf.btf.builder import BtfBuilder as BtfBuilder
+    from aiobpf.btf.ext_info import ExtInfos as ExtInfos
+    from aiobpf.btf.ext_info import SectionInfos as SectionInfos
+    from aiobpf.btf.ext_info import load_btf_and_ext_infos as load_btf_and_ext_infos
+    from aiobpf.btf.ext_info_encode import EncodedExtInfos as EncodedExtInfos
+    from aiobpf.btf.ext_info_encode import encode_ext_infos as encode_ext_infos
+    from aiobpf.btf.features import BtfFeature as BtfFeature
+    from aiobpf.btf.notes import FUNCTION_INFO as FUNCTION_INFO
+    from aiobpf.btf.notes import LINE as LINE
+    from aiobpf.btf.notes import FunctionInfo as FunctionInfo
+    from aiobpf.btf.notes import Line as Line
+    from aiobpf.btf.read_back import assign_kernel_infos as assign_kernel_infos
+
+    from aiobpf.btf.core_relocation import CORE_RELOCATION as CORE_RELOCATION
+    from aiobpf.btf.core_relocation import CoreRelocation as CoreRelocation
+    from aiobpf.btf.core_relocation import CoreRelocationKind as CoreRelocationKind
+    from aiobpf.btf.formatting import format_c as format_c
+    from aiobpf.btf.formatting import format_type as format_type
+    from aiobpf.btf.types import Array as Array
+    from aiobpf.btf.types import Const as Const
+    from aiobpf.btf.types import DataSection as DataSection
+    from aiobpf.btf.types import DeclTag as DeclTag
+    from aiobpf.btf.types import Enum as Enum
+    from aiobpf.btf.types import Enumerator as Enumerator
+    from aiobpf.btf.types import Float as Float
+    from aiobpf.btf.types import Forward as Forward
+    from aiobpf.btf.types import Function as Function
+    from aiobpf.btf.types import FunctionPrototype as FunctionPrototype
+    from aiobpf.btf.types import Int as Int
+    from aiobpf.btf.types import IntEncoding as IntEncoding
+    from aiobpf.btf.types import Kind as Kind
+    from aiobpf.btf.types import Linkage as Linkage
+    from aiobpf.btf.types import Member as Member
+    from aiobpf.btf.types import Parameter as Parameter
+    from aiobpf.btf.types import Pointer as Pointer
+    from aiobpf.btf.types import Restrict as Restrict
+    from aiobpf.btf.types import SectionVariable as SectionVariable
+    from aiobpf.btf.types import Struct as Struct
+    from aiobpf.btf.types import Type as Type
+    from aiobpf.btf.types import Typedef as Typedef
+    from aiobpf.btf.types import TypeTag as TypeTag
+    from aiobpf.btf.types import Union as Union
+    from aiobpf.btf.types import Unknown as Unknown
+    from aiobpf.btf.types import Variable as Variable
+    from aiobpf.btf.types import Void as Void
+    from aiobpf.btf.types import Volatile as Volatile
+    from aiobpf.btf.types import alignment_of as alignment_of
+    from aiobpf.btf.types import size_of as size_of
+    from aiobpf.btf.types import strip_modifiers as strip_modifiers
+    from aiobpf.btf.types import strip_qualifiers as strip_qualifiers
+
+# A name and a module that spell the same would take turns under one attribute: no module is called like a name here.
+_HOMES = {
+    "btf": "Btf",
+    "builder": "BtfBuilder",
+    "core_relocation": "CORE_RELOCATION CoreRelocation CoreRelocationKind",
+    "ext_info": "ExtInfos SectionInfos load_btf_and_ext_infos",
+    "ext_info_encode": "EncodedExtInfos encode_ext_infos",
+    "features": "BtfFeature",
+    "formatting": "format_c format_type",
+    "notes": "FUNCTION_INFO LINE FunctionInfo Line",
+    "read_back": "assign_kernel_infos",
+    "types": "Array Const DataSection DeclTag Enum Enumerator Float Forward Function FunctionPrototype Int IntEncoding "
+    "Kind Linkage Member Parameter Pointer Restrict SectionVariable Struct Type TypeTag Typedef Union Unknown Variable "
+    "Void Volatile alignment_of size_of strip_modifiers strip_qualifiers",
+}
+_MODULES = {name: module for module, names in _HOMES.items() for name in names.split()}
+
+__all__ = sorted(_MODULES)  # noqa: PLE0605
+
+
+def __getattr__(name: str) -> object:
+    module = _MODULES.get(name)
+    if module is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value: object = getattr(import_module(f"{__name__}.{module}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__
