@@ -1,0 +1,220 @@
+# The C unit's types, so that cffi's Any does not spread. Each function repeats its declaration in the header named above it;
+# what it does stands there. A pointer to bytes takes a cdata or, where the C side only reads, a bytes object.
+from typing import Literal, SupportsInt, final, overload
+
+from typing_extensions import Buffer
+
+class CData: ...
+
+@final
+class Null(CData): ...
+
+@final
+class Number(CData, SupportsInt):
+    def __int__(self) -> int: ...
+
+@final
+class IntArray(CData):
+    def __getitem__(self, index: int, /) -> int: ...
+    def __setitem__(self, index: int, value: int, /) -> None: ...
+    def __len__(self) -> int: ...
+
+@final
+class View:
+    # cffi's buffer object: a window on C memory that keeps it alive.
+    def __len__(self) -> int: ...
+    @overload
+    def __getitem__(self, index: int, /) -> bytes: ...
+    @overload
+    def __getitem__(self, index: slice, /) -> bytes: ...
+    def __setitem__(self, index: int | slice, value: Buffer, /) -> None: ...
+    def __buffer__(self, flags: int, /) -> memoryview: ...
+
+@final
+class RingDrained(CData):
+    backlog: int
+    bytes: int
+    room: int
+    records: int
+    discarded: int
+    longer: int
+    odd_length: int
+    busy: int
+    more: int
+    odd: int
+
+@final
+class PerfDrained(CData):
+    backlog: int
+    bytes: int
+    room: int
+    lost: int
+    records: int
+    other: int
+    odd_length: int
+    more: int
+    odd: int
+
+@final
+class FFI:
+    NULL: Null
+    @overload
+    def new(self, cdecl: Literal["struct ring_drained *"], init: None = None, /) -> RingDrained: ...
+    @overload
+    def new(self, cdecl: Literal["struct perf_drained *"], init: None = None, /) -> PerfDrained: ...
+    @overload
+    def new(
+        self,
+        cdecl: Literal["int *", "uint32_t *", "uint64_t *", "uint8_t[]", "uint32_t[]", "uint64_t[]"],
+        init: int | list[int] | bytes | None = None,
+        /,
+    ) -> IntArray: ...
+    def buffer(self, cdata: CData, size: int = -1, /) -> View: ...
+    @overload
+    def from_buffer(self, python_buffer: Buffer, /, *, require_writable: bool = False) -> CData: ...
+    @overload
+    def from_buffer(
+        self,
+        cdecl: Literal["uint8_t[]", "uint32_t[]", "uint64_t[]"],
+        python_buffer: Buffer,
+        /,
+        require_writable: bool = False,
+    ) -> IntArray: ...
+    def cast(self, cdecl: Literal["uintptr_t"], source: CData, /) -> Number: ...
+    def release(self, cdata: CData, /) -> None: ...
+    def sizeof(self, cdecl: str | CData, /) -> int: ...
+
+@final
+class Lib:
+    # syscalls.h
+    @staticmethod
+    def sys_bpf(command: int, attr: CData, size: int, /) -> int: ...
+    @staticmethod
+    def sys_bpf_fd(command: int, attr: CData, size: int, owner: IntArray, /) -> int: ...
+    @staticmethod
+    def sys_perf_event_open(attr: CData, pid: int, cpu: int, group: int, flags: int, owner: IntArray, /) -> int: ...
+    @staticmethod
+    def sys_ioctl(fd: int, request: int, argument: int, /) -> int: ...
+    @staticmethod
+    def sys_ioctl_pointer(fd: int, request: int, argument: CData | bytes, /) -> int: ...
+    @staticmethod
+    def sys_openat(directory: int, path: bytes, flags: int, owner: IntArray, /) -> int: ...
+    @staticmethod
+    def sys_fsopen(type: bytes, flags: int, owner: IntArray, /) -> int: ...
+    @staticmethod
+    def sys_fsconfig(fd: int, command: int, key: Null | bytes, value: Null | bytes, aux: int, /) -> int: ...
+    @staticmethod
+    def sys_fsmount(fd: int, flags: int, attributes: int, owner: IntArray, /) -> int: ...
+    @staticmethod
+    def fd_take(owner: IntArray, /) -> int: ...
+    @staticmethod
+    def fd_close(fd: int, /) -> int: ...
+    @staticmethod
+    def fd_duplicate(fd: int, owner: IntArray, /) -> int: ...
+
+    # maps.h
+    @staticmethod
+    def map_lookup(owner: IntArray, key: CData | bytes, value: CData, flags: int, /) -> int: ...
+    @staticmethod
+    def map_update(owner: IntArray, key: CData | bytes, value: CData | bytes, flags: int, /) -> int: ...
+    @staticmethod
+    def map_delete(owner: IntArray, key: CData | bytes, /) -> int: ...
+    @staticmethod
+    def map_take(owner: IntArray, key: CData | bytes, value: CData, flags: int, /) -> int: ...
+    @staticmethod
+    def map_next_key(owner: IntArray, key: CData | bytes, next: CData, /) -> int: ...
+    @staticmethod
+    def map_batch(
+        owner: IntArray,
+        command: int,
+        start: CData | bytes,
+        end: CData,
+        keys: CData,
+        values: CData,
+        count: IntArray,
+        flags: int,
+        /,
+    ) -> int: ...
+    @staticmethod
+    def map_walk(
+        owner: IntArray,
+        start: CData | bytes,
+        keys: CData,
+        values: CData,
+        key_size: int,
+        value_size: int,
+        flags: int,
+        count: IntArray,
+        /,
+    ) -> int: ...
+    @staticmethod
+    def map_each(
+        owner: IntArray,
+        command: int,
+        keys: CData,
+        values: CData,
+        key_size: int,
+        value_size: int,
+        flags: int,
+        count: IntArray,
+        /,
+    ) -> int: ...
+
+    # ring.h
+    @staticmethod
+    def ring_drain_fixed(
+        consumer: CData,
+        producer: CData,
+        page: int,
+        size: int,
+        stride: int,
+        out: CData,
+        out_size: int,
+        limit: int,
+        drained: RingDrained,
+        /,
+    ) -> int: ...
+    @staticmethod
+    def ring_drain(
+        consumer: CData,
+        producer: CData,
+        page: int,
+        size: int,
+        out: CData,
+        out_size: int,
+        offsets: IntArray,
+        lengths: IntArray,
+        limit: int,
+        drained: RingDrained,
+        /,
+    ) -> int: ...
+    @staticmethod
+    def ring_backlog(consumer: CData, producer: CData, /) -> int: ...
+    @staticmethod
+    def load_acquire64(address: CData, /) -> int: ...
+    @staticmethod
+    def store_release64(address: CData, value: int, /) -> None: ...
+    @staticmethod
+    def fence() -> None: ...
+
+    # perf.h
+    @staticmethod
+    def perf_drain(
+        mapped: CData,
+        page: int,
+        size: int,
+        stride: int,
+        out: CData,
+        out_size: int,
+        offsets: IntArray | Null,
+        lengths: IntArray | Null,
+        times: IntArray | Null,
+        limit: int,
+        drained: PerfDrained,
+        /,
+    ) -> int: ...
+    @staticmethod
+    def perf_backlog(mapped: CData, /) -> int: ...
+
+ffi: FFI
+lib: Lib

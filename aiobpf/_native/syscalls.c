@@ -1,0 +1,90 @@
+#define _GNU_SOURCE
+#include "syscalls.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/ioctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* A build host's headers may be older than the call; these numbers are the same on every architecture since 5.2. */
+#ifndef __NR_fsopen
+#define __NR_fsopen 430
+#define __NR_fsconfig 431
+#define __NR_fsmount 432
+#endif
+
+static int outcome(long result)
+{
+	return result < 0 ? -errno : (int)result;
+}
+
+static int own(long result, int *owner)
+{
+	if (result < 0)
+		return -errno;
+	__atomic_store_n(owner, (int)result, __ATOMIC_RELEASE);
+	return 0;
+}
+
+int sys_bpf(int command, void *attr, unsigned int size)
+{
+	return outcome(syscall(__NR_bpf, command, attr, size));
+}
+
+int sys_bpf_fd(int command, void *attr, unsigned int size, int *owner)
+{
+	return own(syscall(__NR_bpf, command, attr, size), owner);
+}
+
+int sys_perf_event_open(void *attr, int pid, int cpu, int group, unsigned long flags, int *owner)
+{
+	return own(syscall(__NR_perf_event_open, attr, pid, cpu, group, flags), owner);
+}
+
+int sys_ioctl(int fd, unsigned long request, unsigned long argument)
+{
+	return outcome(ioctl(fd, request, argument));
+}
+
+int sys_ioctl_pointer(int fd, unsigned long request, void *argument)
+{
+	return outcome(ioctl(fd, request, argument));
+}
+
+int sys_openat(int directory, const char *path, int flags, int *owner)
+{
+	return own(openat(directory, path, flags | O_CLOEXEC), owner);
+}
+
+int sys_fsopen(const char *type, unsigned int flags, int *owner)
+{
+	return own(syscall(__NR_fsopen, type, flags), owner);
+}
+
+int sys_fsconfig(int fd, unsigned int command, const char *key, const void *value, int aux)
+{
+	return outcome(syscall(__NR_fsconfig, fd, command, key, value, aux));
+}
+
+int sys_fsmount(int fd, unsigned int flags, unsigned int attributes, int *owner)
+{
+	return own(syscall(__NR_fsmount, fd, flags, attributes), owner);
+}
+
+/* Whoever takes the descriptor owns it; every other thread that tries gets -1, thus it is closed once. */
+int fd_take(int *owner)
+{
+	return __atomic_exchange_n(owner, -1, __ATOMIC_ACQ_REL);
+}
+
+/* Linux frees the number before anything in close can fail, EINTR too: never closed twice. */
+int fd_close(int fd)
+{
+	return outcome(close(fd));
+}
+
+int fd_duplicate(int fd, int *owner)
+{
+	return own(fcntl(fd, F_DUPFD_CLOEXEC, 3), owner);
+}
