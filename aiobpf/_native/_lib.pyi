@@ -56,12 +56,42 @@ class PerfDrained(CData):
     odd: int
 
 @final
+class BtfStrings(CData):
+    data: CData
+    first: int
+    length: int
+
+@final
+class BtfStringsArray(CData):
+    def __getitem__(self, index: int, /) -> BtfStrings: ...
+
+@final
+class BtfView(CData):
+    types: CData
+    types_length: int
+    is_swapped: int
+    layout: CData
+    layout_kinds: int
+    names_end: int
+    strings: BtfStringsArray
+    string_count: int
+    type_count: int
+    offsets: IntArray
+    next: IntArray
+    heads: IntArray
+    bucket_mask: int
+
+@final
 class FFI:
     NULL: Null
     @overload
     def new(self, cdecl: Literal["struct ring_drained *"], init: None = None, /) -> RingDrained: ...
     @overload
     def new(self, cdecl: Literal["struct perf_drained *"], init: None = None, /) -> PerfDrained: ...
+    @overload
+    def new(self, cdecl: Literal["struct btf_view *"], init: None = None, /) -> BtfView: ...
+    @overload
+    def new(self, cdecl: Literal["struct btf_strings[]"], init: int, /) -> BtfStringsArray: ...
     @overload
     def new(
         self,
@@ -215,6 +245,18 @@ class Lib:
     ) -> int: ...
     @staticmethod
     def perf_backlog(mapped: CData, /) -> int: ...
+
+    # btf_index.h
+    @staticmethod
+    def btf_index(view: BtfView, offsets: IntArray | Null, where: IntArray, /) -> int: ...
+    @staticmethod
+    def btf_index_names(view: BtfView, /) -> None: ...
+    @staticmethod
+    def btf_find(
+        view: BtfView, name: bytes, length: int, by_essential_name: int, found: IntArray, capacity: int, /
+    ) -> int: ...
+    @staticmethod
+    def btf_find_kind(view: BtfView, kind: int, found: IntArray, capacity: int, /) -> int: ...
 
 ffi: FFI
 lib: Lib

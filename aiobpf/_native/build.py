@@ -10,7 +10,7 @@ from pathlib import Path
 
 from cffi import FFI
 
-UNITS = ["syscalls", "maps", "ring", "perf"]
+UNITS = ["syscalls", "maps", "ring", "perf", "btf_index"]
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
