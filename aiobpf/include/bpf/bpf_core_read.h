@@ -72,6 +72,13 @@ enum bpf_enum_value_kind {
 #define bpf_core_read_user_str(to, size, from)                                                                         \
 	bpf_probe_read_user_str(to, size, (const void *)__builtin_preserve_access_index(from))
 
+/* A variable to read into must be writable, whatever the field is (clang since 19; before, const only warns). */
+#if defined(__clang__) && __clang_major__ >= 19
+#define ___bpf_writable_typeof(x) __typeof_unqual__(x)
+#else
+#define ___bpf_writable_typeof(x) typeof(x)
+#endif
+
 /* The same without CO-RE, for memory whose layout cannot change. */
 #define ___bpf_read_kernel(to, size, from) bpf_probe_read_kernel(to, size, from)
 #define ___bpf_read_kernel_str(to, size, from) bpf_probe_read_kernel_str(to, size, from)
@@ -79,56 +86,56 @@ enum bpf_enum_value_kind {
 #define ___bpf_read_user_str(to, size, from) bpf_probe_read_user_str(to, size, from)
 
 /*
- * source->a->b->c, each arrow but the last through a read of its own into a variable of the pointer's type. The comma
- * drops the field's qualifiers, as the variable must be writable. *step* reads pointers, *last* reads the value.
+ * source->a->b->c, each arrow but the last through a read of its own into a variable of the pointer's type. *step*
+ * reads the pointers, *last* the value.
  */
 #define ___bpf_path1(step, last, to, source, a) last((void *)(to), sizeof(*(to)), &(source)->a)
 #define ___bpf_path2(step, last, to, source, a, rest...)                                                               \
 	({                                                                                                             \
-		typeof(((void)0, (source)->a)) ___pointer2;                                                            \
-		step(&___pointer2, sizeof(___pointer2), &(source)->a);                                                 \
+		___bpf_writable_typeof((source)->a) ___pointer2;                                                       \
+		step((void *)&___pointer2, sizeof(___pointer2), &(source)->a);                                         \
 		___bpf_path1(step, last, to, ___pointer2, rest);                                                       \
 	})
 #define ___bpf_path3(step, last, to, source, a, rest...)                                                               \
 	({                                                                                                             \
-		typeof(((void)0, (source)->a)) ___pointer3;                                                            \
-		step(&___pointer3, sizeof(___pointer3), &(source)->a);                                                 \
+		___bpf_writable_typeof((source)->a) ___pointer3;                                                       \
+		step((void *)&___pointer3, sizeof(___pointer3), &(source)->a);                                         \
 		___bpf_path2(step, last, to, ___pointer3, rest);                                                       \
 	})
 #define ___bpf_path4(step, last, to, source, a, rest...)                                                               \
 	({                                                                                                             \
-		typeof(((void)0, (source)->a)) ___pointer4;                                                            \
-		step(&___pointer4, sizeof(___pointer4), &(source)->a);                                                 \
+		___bpf_writable_typeof((source)->a) ___pointer4;                                                       \
+		step((void *)&___pointer4, sizeof(___pointer4), &(source)->a);                                         \
 		___bpf_path3(step, last, to, ___pointer4, rest);                                                       \
 	})
 #define ___bpf_path5(step, last, to, source, a, rest...)                                                               \
 	({                                                                                                             \
-		typeof(((void)0, (source)->a)) ___pointer5;                                                            \
-		step(&___pointer5, sizeof(___pointer5), &(source)->a);                                                 \
+		___bpf_writable_typeof((source)->a) ___pointer5;                                                       \
+		step((void *)&___pointer5, sizeof(___pointer5), &(source)->a);                                         \
 		___bpf_path4(step, last, to, ___pointer5, rest);                                                       \
 	})
 #define ___bpf_path6(step, last, to, source, a, rest...)                                                               \
 	({                                                                                                             \
-		typeof(((void)0, (source)->a)) ___pointer6;                                                            \
-		step(&___pointer6, sizeof(___pointer6), &(source)->a);                                                 \
+		___bpf_writable_typeof((source)->a) ___pointer6;                                                       \
+		step((void *)&___pointer6, sizeof(___pointer6), &(source)->a);                                         \
 		___bpf_path5(step, last, to, ___pointer6, rest);                                                       \
 	})
 #define ___bpf_path7(step, last, to, source, a, rest...)                                                               \
 	({                                                                                                             \
-		typeof(((void)0, (source)->a)) ___pointer7;                                                            \
-		step(&___pointer7, sizeof(___pointer7), &(source)->a);                                                 \
+		___bpf_writable_typeof((source)->a) ___pointer7;                                                       \
+		step((void *)&___pointer7, sizeof(___pointer7), &(source)->a);                                         \
 		___bpf_path6(step, last, to, ___pointer7, rest);                                                       \
 	})
 #define ___bpf_path8(step, last, to, source, a, rest...)                                                               \
 	({                                                                                                             \
-		typeof(((void)0, (source)->a)) ___pointer8;                                                            \
-		step(&___pointer8, sizeof(___pointer8), &(source)->a);                                                 \
+		___bpf_writable_typeof((source)->a) ___pointer8;                                                       \
+		step((void *)&___pointer8, sizeof(___pointer8), &(source)->a);                                         \
 		___bpf_path7(step, last, to, ___pointer8, rest);                                                       \
 	})
 #define ___bpf_path9(step, last, to, source, a, rest...)                                                               \
 	({                                                                                                             \
-		typeof(((void)0, (source)->a)) ___pointer9;                                                            \
-		step(&___pointer9, sizeof(___pointer9), &(source)->a);                                                 \
+		___bpf_writable_typeof((source)->a) ___pointer9;                                                       \
+		step((void *)&___pointer9, sizeof(___pointer9), &(source)->a);                                         \
 		___bpf_path8(step, last, to, ___pointer9, rest);                                                       \
 	})
 
@@ -150,7 +157,7 @@ enum bpf_enum_value_kind {
 
 #define ___bpf_value(into, source, path...)                                                                            \
 	({                                                                                                             \
-		typeof((source)->___bpf_arrow(path)) ___value;                                                         \
+		___bpf_writable_typeof((source)->___bpf_arrow(path)) ___value;                                         \
 		into(&___value, source, path);                                                                         \
 		___value;                                                                                              \
 	})
