@@ -10,14 +10,14 @@ from pathlib import Path
 
 from cffi import FFI
 
-UNITS = ["syscalls", "maps", "ring", "perf", "btf_index"]
+UNITS = ["syscalls", "maps", "ring", "perf", "memory", "btf_index"]
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 
 
 def declarations(header: str) -> str:
-    """What cffi parses of a header: everything but the preprocessor's lines (no header here uses a multi-line macro)."""
+    """What cffi parses of a header: all but the preprocessor's lines (no header here has a macro of several lines)."""
     return "\n".join(line for line in header.splitlines() if not line.lstrip().startswith("#"))
 
 

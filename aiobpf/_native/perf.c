@@ -44,6 +44,16 @@ uint64_t perf_backlog(const void *mapped)
 	return load_acquire64((const char *)mapped + HEAD) - load_acquire64((const char *)mapped + TAIL);
 }
 
+uint32_t perf_pending(void *const *mapped, uint32_t count, uint32_t *pending)
+{
+	uint32_t found = 0;
+
+	for (uint32_t i = 0; i < count; i++)
+		if (perf_backlog(mapped[i]))
+			pending[found++] = i;
+	return found;
+}
+
 /* With a *stride* each sample is cut to it and packed (offsets and lengths may be NULL); with 0 each is copied whole. */
 int perf_drain(void *mapped, uint64_t page, uint64_t size, uint32_t stride, void *out, uint64_t out_size,
 	       uint32_t *offsets, uint32_t *lengths, uint64_t *times, uint32_t limit, struct perf_drained *drained)

@@ -28,5 +28,7 @@ struct perf_drained {
 int perf_drain(void *mapped, uint64_t page, uint64_t size, uint32_t stride, void *out, uint64_t out_size,
 	       uint32_t *offsets, uint32_t *lengths, uint64_t *times, uint32_t limit, struct perf_drained *drained);
 uint64_t perf_backlog(const void *mapped);
+/* Which of *count* buffers hold data: their indices to *pending*; returns how many they are. */
+uint32_t perf_pending(void *const *mapped, uint32_t count, uint32_t *pending);
 
 #endif

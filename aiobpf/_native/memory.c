@@ -1,0 +1,20 @@
+#include "memory.h"
+
+#include <errno.h>
+#include <stddef.h>
+#include <sys/mman.h>
+
+int memory_map(int fd, uint64_t offset, uint64_t length, int writable, void **address)
+{
+	void *mapped = mmap(NULL, length, writable ? PROT_READ | PROT_WRITE : PROT_READ, MAP_SHARED, fd, (off_t)offset);
+
+	if (mapped == MAP_FAILED)
+		return -errno;
+	*address = mapped;
+	return 0;
+}
+
+int memory_unmap(void *address, uint64_t length)
+{
+	return munmap(address, length) ? -errno : 0;
+}

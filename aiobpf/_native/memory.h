@@ -1,0 +1,14 @@
+#ifndef AIOBPF_MEMORY_H
+#define AIOBPF_MEMORY_H
+
+#include <stdint.h>
+
+/*
+ * Memory that a descriptor maps, shared with the kernel. Python's mmap would keep a duplicate of the descriptor beside
+ * each mapping (before 3.13), two for a ring buffer and one for each CPU of a perf buffer. Both return 0 or -errno.
+ */
+
+int memory_map(int fd, uint64_t offset, uint64_t length, int writable, void **address);
+int memory_unmap(void *address, uint64_t length);
+
+#endif

@@ -1,0 +1,51 @@
+"""Memory that is shared with the kernel through a descriptor."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, final
+
+from aiobpf._native import ffi, lib
+from aiobpf.errors import ClosedError, kernel_error
+
+if TYPE_CHECKING:
+    from aiobpf._native._lib import CData
+    from aiobpf.kernel.fd import OwnedFd
+
+_unmap = lib.memory_unmap
+
+
+@final
+class MappedMemory:
+    """*length* bytes from *offset* of what *fd* is, mapped shared until `close`, or until nobody refers to this.
+
+    `address` is for the C unit alone: whoever passes it on makes sure that this is not closed meanwhile. Closing the
+    descriptor does not unmap. KernelError (EPERM, EINVAL, ENOMEM) names *what*.
+    """
+
+    __slots__ = ("__weakref__", "_address", "length", "what")
+
+    def __init__(self, fd: OwnedFd, length: int, *, offset: int = 0, writable: bool = False, what: str = "") -> None:
+        self._address: CData | None = None
+        self.length = length
+        self.what = what or fd.what
+        cell = ffi.new("void **")
+        error = lib.memory_map(fd.fileno(), offset, length, writable, cell)
+        if error:
+            raise kernel_error(-error, "mmap", self.what)
+        self._address = cell[0]
+
+    @property
+    def address(self) -> CData:
+        if self._address is None:
+            raise ClosedError(f"{self.what} is no longer mapped")
+        return self._address
+
+    def close(self) -> None:
+        """Unmap it; a second time, nothing."""
+        address, self._address = self._address, None
+        if address is not None:
+            _unmap(address, self.length)
+
+    def __del__(self) -> None:
+        if _unmap is not None and getattr(self, "_address", None) is not None:
+            self.close()
