@@ -16,12 +16,17 @@ T = TypeVar("T")
 
 @final
 class Key(Generic[T]):
-    """A typed name for one kind of metadata. Identity counts: two keys of the same name are two keys."""
+    """A typed name for one kind of metadata. Identity counts: two keys of the same name are two keys.
 
-    __slots__ = ("name",)
+    *is_source* says that the value's text is a line of source or a note, which a disassembly prints above the
+    instruction. asm cannot know the BTF line that it prints; the key tells it that it may.
+    """
 
-    def __init__(self, name: str) -> None:
+    __slots__ = ("is_source", "name")
+
+    def __init__(self, name: str, *, is_source: bool = False) -> None:
         self.name = name
+        self.is_source = is_source
 
     def __repr__(self) -> str:
         return f"Key({self.name!r})"
@@ -59,8 +64,10 @@ class Metadata:
                 return items[i + 1]  # type: ignore[return-value]
         return None
 
-    def with_(self, key: Key[T], value: T) -> Metadata:
-        """This metadata with *value* under *key*."""
+    def with_(self, key: Key[T], value: T | None) -> Metadata:
+        """This metadata with *value* under *key*; None takes the key away."""
+        if value is None:
+            return self.without(key)
         return Metadata((*self.without(key)._items, key, value))
 
     def without(self, key: Key[T]) -> Metadata:
