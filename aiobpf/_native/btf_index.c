@@ -43,15 +43,16 @@ static uint32_t word(const struct btf_view *view, uint32_t offset)
 {
 	uint32_t value;
 
-	memcpy(&value, view->types + offset, sizeof(value));
+	memcpy(&value, view->data + view->types + offset, sizeof(value));
 	return view->is_swapped ? __builtin_bswap32(value) : value;
 }
 
 /*
- * The number of types; with *offsets*, also where they are. On -errno *where* is the offset of the type at fault:
- * -ENODATA it runs past the end, -ENOTSUP its kind is unknown and has no layout, -EINVAL its name is past the strings.
+ * The number of types; where the first *capacity* of them are goes to *offsets*. On -errno *where* is the offset of the
+ * type at fault: -ENODATA it runs past the end, -ENOTSUP its kind is unknown and has no layout, -EINVAL its name begins
+ * past the strings.
  */
-int64_t btf_index(const struct btf_view *view, uint32_t *offsets, uint32_t *where)
+int64_t btf_index(const struct btf_view *view, uint32_t *offsets, uint32_t capacity, uint32_t *where)
 {
 	uint32_t offset = 0;
 	int64_t count = 0;
@@ -69,7 +70,7 @@ int64_t btf_index(const struct btf_view *view, uint32_t *offsets, uint32_t *wher
 		if (kind >= 1 && kind <= LAST_KIND) {
 			size += SIZES[kind].fixed + (uint64_t)SIZES[kind].each * (info & 0xffffff);
 		} else if (kind && kind < view->layout_kinds) {
-			const uint8_t *layout = view->layout + 4 * kind;
+			const uint8_t *layout = view->data + view->layout + 4 * kind;
 
 			size += layout[0] + (uint64_t)layout[1] * (info & 0xffffff);
 		} else {
@@ -79,7 +80,7 @@ int64_t btf_index(const struct btf_view *view, uint32_t *offsets, uint32_t *wher
 			return -ENODATA;
 		if (word(view, offset) >= view->names_end && word(view, offset))
 			return -EINVAL;
-		if (offsets)
+		if (count < capacity)
 			offsets[count] = offset;
 		count++;
 		offset += (uint32_t)size;
@@ -96,9 +97,10 @@ static const char *name_at(const struct btf_view *view, uint32_t offset, uint32_
 		if (offset >= strings->first && offset - strings->first < strings->length) {
 			uint32_t begin = offset - strings->first;
 			uint32_t limit = strings->length - begin;
+			const char *name = (const char *)strings->data + strings->start + begin;
 
-			*length = (uint32_t)strnlen(strings->data + begin, limit < NAME_LIMIT ? limit : NAME_LIMIT);
-			return strings->data + begin;
+			*length = (uint32_t)strnlen(name, limit < NAME_LIMIT ? limit : NAME_LIMIT);
+			return name;
 		}
 	}
 	return NULL;
@@ -108,13 +110,23 @@ static const char *name_at(const struct btf_view *view, uint32_t offset, uint32_
  * How much of a name is left without its flavour: "task_struct___old" is a task_struct. The last three underscores
  * count that have something else on both sides, as in libbpf, so that "___x" and "a____b" have no flavour.
  */
-static uint32_t essential_length(const char *name, uint32_t length)
+static uint32_t essential_length_of_flavoured(const char *name, uint32_t length)
 {
 	for (uint32_t i = length; i >= 5; i--) {
 		const char *s = name + i - 5;
 
 		if (s[0] != '_' && s[1] == '_' && s[2] == '_' && s[3] == '_' && s[4] != '_')
 			return i - 4;
+	}
+	return length;
+}
+
+static uint32_t essential_length(const char *name, uint32_t length)
+{
+	/* The middle underscore first: every third byte rules out most names, which have no three in a row. */
+	for (uint32_t i = 2; i + 1 < length; i += 3) {
+		if (name[i] == '_' && (name[i - 1] == '_' || name[i + 1] == '_'))
+			return essential_length_of_flavoured(name, length);
 	}
 	return length;
 }

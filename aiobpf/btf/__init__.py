@@ -9,7 +9,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from aiobpf.btf.btf import Btf as Btf
     from aiobpf.btf.builder import BtfBuilder as BtfBuilder
     from aiobpf.btf.ext_info import ExtInfos as ExtInfos
     from aiobpf.btf.ext_info import SectionInfos as SectionInfos
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     from aiobpf.btf.notes import Line as Line
     from aiobpf.btf.read_back import assign_kernel_infos as assign_kernel_infos
 
+    from aiobpf.btf.btf import Btf as Btf
     from aiobpf.btf.core_relocation import CORE_RELOCATION as CORE_RELOCATION
     from aiobpf.btf.core_relocation import CoreRelocation as CoreRelocation
     from aiobpf.btf.core_relocation import CoreRelocationKind as CoreRelocationKind

@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 class Member(Holder):
     """A member of a struct or union, *bit_offset* bits from its start; *bitfield_size* is 0 but for a bit-field."""
 
-    __slots__ = ("_type", "bit_offset", "bitfield_size", "name", "tags")
+    __slots__ = ("_tags", "_type", "bit_offset", "bitfield_size", "name")
 
     name: str
     bit_offset: int
     bitfield_size: int
-    tags: tuple[str, ...]
+    _tags: tuple[str, ...] | int
     _type: Type | int
     type = Reference()
 
@@ -38,7 +38,16 @@ class Member(Holder):
         set_slot(self, "_type", type)
         set_slot(self, "bit_offset", bit_offset)
         set_slot(self, "bitfield_size", bitfield_size)
-        set_slot(self, "tags", tuple(tags))
+        set_slot(self, "_tags", tuple(tags))
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """The declaration tags on it, in the order of the BTF."""
+        tags = self._tags
+        if isinstance(tags, int):  # the id of its type, and its own number in the low 24 bits
+            tags = () if self._owner is None else self._owner.tags_of(tags >> 24, tags & 0xFFFFFF)
+            set_slot(self, "_tags", tags)
+        return tags
 
     @property
     def offset(self) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, NoReturn, Protocol, dataclass_transform, overload
+from typing import TYPE_CHECKING, ClassVar, NoReturn, Protocol, overload
 
 from aiobpf.errors import BtfError
 
@@ -23,9 +23,8 @@ class Owner(Protocol):
     def tags_of(self, id: int, component: int = -1, /) -> tuple[str, ...]: ...  # noqa: A002
 
 
-@dataclass_transform(eq_default=False, frozen_default=True)
 class Immutable:
-    """Refuses assignment, to type checkers (through the decorator) and at run time.
+    """Refuses assignment.
 
     Hand-made rather than attrs.frozen: 25 attrs classes would take 10 ms of `import aiobpf`, and these have slots that
     are filled late.

@@ -1,0 +1,137 @@
+"""Where the types of one BTF are and which of them have a name: the native index, made to fit Python."""
+
+from __future__ import annotations
+
+import errno
+import struct
+from mmap import mmap
+from threading import Lock
+from typing import TYPE_CHECKING, final
+
+from aiobpf._native import ffi, lib
+from aiobpf.errors import BtfError
+
+if TYPE_CHECKING:
+    from aiobpf._native._lib import CData, IntArray
+    from aiobpf.btf.header import Header
+    from aiobpf.btf.kinds import Kind
+
+NAME_LIMIT = 1024
+"""The longest name of a type or member, in bytes. The kernel stops at 512 (KSYM_NAME_LEN); a limit keeps a hostile file
+from naming each of its types by the same five megabytes."""
+
+_SMALLEST_TYPE = 12
+_SPARSE_FROM = 1 << 16
+
+
+@final
+class Strings:
+    """The strings of one file, and where they begin in the table that it shares with the BTFs under it."""
+
+    __slots__ = ("buffer", "data", "end", "first", "start")
+
+    def __init__(self, data: bytes | mmap, header: Header, first: int) -> None:
+        self.data = data
+        self.start = header.strings
+        self.first = first
+        self.end = first + header.strings_length
+        self.buffer: CData = ffi.from_buffer("uint8_t[]", data)
+
+
+@final
+class Index:
+    """The types and names that one BTF adds, counted from 0.
+
+    Making one reads the types once, in C, and checks that each lies inside its section and is of a kind known here or
+    described by the layout section. Names are indexed when the first is asked for. 4 bytes a type, then 12.
+    """
+
+    __slots__ = ("_has_names", "_kept", "_lock", "_offsets", "_view", "count")
+
+    def __init__(self, data: bytes | mmap, header: Header, strings: tuple[Strings, ...]) -> None:
+        """*strings* are its own and those of the BTFs under it. BtfError names the type where the section breaks."""
+        view = ffi.new("struct btf_view *")
+        view.data = whole = ffi.from_buffer("uint8_t[]", data)
+        view.types = header.types
+        view.types_length = header.types_length
+        view.layout = header.layout
+        view.layout_kinds = header.layout_length // 4
+        view.is_swapped = header.byte_order == "big"
+        tables = ffi.new("struct btf_strings[]", len(strings))
+        for i, each in enumerate(strings):
+            tables[i].data = each.buffer
+            tables[i].start = each.start
+            tables[i].first = each.first
+            tables[i].length = each.end - each.first
+        view.strings = tables
+        view.string_count = len(strings)
+        view.names_end = max(each.end for each in strings)
+
+        capacity = header.types_length // _SMALLEST_TYPE
+        self._offsets = _words(capacity)
+        where = ffi.new("uint32_t *")
+        count = lib.btf_index(view, self._offsets, capacity, where)
+        if count < 0:
+            raise _broken_type(data, header, -count, where[0])
+        view.offsets = self._offsets
+        view.type_count = self.count = count
+        self._view = view
+        self._kept: tuple[object, ...] = (whole, tables, strings)
+        self._has_names = False
+        self._lock = Lock()
+
+    def offset(self, index: int) -> int:
+        """Where a type begins, from the start of the types, in bytes; *index* is below `count`."""
+        return self._offsets[index]
+
+    def find(self, name: str, *, by_essential_name: bool = False) -> list[int]:
+        """The types of that name, in order; with *by_essential_name* whatever the flavours ("___x") of either."""
+        with self._lock:
+            if not self._has_names:
+                self._index_names()
+                self._has_names = True
+        encoded = name.encode(errors="surrogateescape")
+        capacity = 16
+        while True:
+            found = ffi.new("uint32_t[]", capacity)
+            count = lib.btf_find(self._view, encoded, len(encoded), by_essential_name, found, capacity)
+            if count <= capacity:
+                return [found[i] for i in range(count)]
+            capacity = count
+
+    def of_kind(self, kind: Kind) -> list[int]:
+        """The types of one kind, in order."""
+        capacity = 256
+        while True:
+            found = ffi.new("uint32_t[]", capacity)
+            count = lib.btf_find_kind(self._view, kind, found, capacity)
+            if count <= capacity:
+                return [found[i] for i in range(count)]
+            capacity = count
+
+    def _index_names(self) -> None:
+        buckets = 1 << max(self.count - 1, 0).bit_length()
+        heads, following = _words(buckets), _words(self.count + 1)
+        self._view.heads, self._view.next, self._view.bucket_mask = heads, following, buckets - 1
+        lib.btf_index_names(self._view)
+        self._kept += (heads, following)
+
+
+def _words(count: int) -> IntArray:
+    """*count* zeroed 32-bit numbers. Many of them are mapped, so that those never written take no memory."""
+    if count < _SPARSE_FROM:
+        return ffi.new("uint32_t[]", count)
+    return ffi.from_buffer("uint32_t[]", mmap(-1, count * 4))
+
+
+def _broken_type(data: bytes | mmap, header: Header, code: int, offset: int) -> BtfError:
+    where = f"the type at offset {offset} of {header.types_length}"
+    if code == errno.ENODATA:
+        return BtfError(f"{where} runs past the end of the type section")
+    order = "<" if header.byte_order == "little" else ">"
+    name, info = struct.unpack_from(order + "II", data, header.types + offset)
+    if code == errno.ENOTSUP:
+        return BtfError(
+            f"{where} is of kind {info >> 24 & 0x7F}, which neither Linux 7.1 nor a layout section describes"
+        )
+    return BtfError(f"{where} has its name at {name}, past the strings")
