@@ -1,0 +1,245 @@
+"""A program hanging on a hook."""
+
+from __future__ import annotations
+
+import errno
+import os
+import warnings
+from typing import TYPE_CHECKING, Any, final
+
+from aiobpf import kernel
+from aiobpf.errors import ClosedError, KernelError, NotSupportedError, kernel_error
+from aiobpf.kernel.worker import close_in_worker, in_worker
+from aiobpf.link.attachment import Attachment
+from aiobpf.uapi import LinkType
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from os import PathLike
+    from types import TracebackType
+    from typing import Self
+
+    from aiobpf.kernel import LinkInfo, OwnedFd
+    from aiobpf.runtime.program import Program
+
+# Those whose kernel side has an update_prog operation (7.3). The others answer EINVAL to every BPF_LINK_UPDATE, as
+# these do to a program that does not fit.
+_UPDATABLE = {
+    LinkType.CGROUP,
+    LinkType.ITER,
+    LinkType.NETNS,
+    LinkType.XDP,
+    LinkType.NETFILTER,
+    LinkType.TCX,
+    LinkType.NETKIT,
+    LinkType.SOCKMAP,
+}
+
+
+@final
+class Link:
+    """A program hanging on a hook; it hangs there until this is closed, detached or leaked.
+
+    Made by ``program.attach(kind)``, or by `from_pin`. Three verbs for three ends:
+
+    - `aclose` lets go of it: the hook is free when it returns, unless the link is pinned or another process has it open;
+    - `detach` takes the program off the hook for everyone, pinned or not;
+    - `leak` leaves it in place for as long as this process lives.
+
+    Closing returns once the kernel has let go (tens of ms for a tracepoint: it waits for RCU), hence async. docs/links.md
+    has a table of what survives a close, a crash and a pin.
+    """
+
+    __slots__ = ("__weakref__", "_attachment", "_pin", "kind", "program_name")
+
+    def __init__(self, kind: object, program_name: str, attachment: Attachment) -> None:
+        """Kinds make links; *kind* is the data that says where this one hangs."""
+        self._attachment: Attachment | None = None  # first: __del__ looks at it even if the rest fails
+        self.kind = kind
+        self.program_name = program_name
+        self._pin: str | None = None
+        self._attachment = attachment
+
+    @classmethod
+    async def from_pin(cls, path: str | PathLike[str]) -> Link:
+        """The link pinned at *path* in a bpffs. Its program stays attached when this is closed: `unpin` it before.
+
+        Raises KernelError (ENOENT, or EINVAL for what is not a link).
+        """
+        return await in_worker(_open_pinned, os.fspath(path), dispose=_close)
+
+    # --- lifetime -----------------------------------------------------------------------------------------------------
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether it was closed or leaked."""
+        return self._attachment is None
+
+    @property
+    def pinned_at(self) -> str | None:
+        """The path where this object pinned it, or found it pinned."""
+        return self._pin
+
+    def fileno(self) -> int:
+        """The bpf link's descriptor. ClosedError once closed; NotSupportedError where it has none, or several."""
+        return self._fd().fileno()
+
+    async def aclose(self) -> None:
+        """Let go of the hook; idempotent. When it returns the kernel has let go too (see the class for the exceptions).
+
+        A cancelled wait does not stop it: the worker thread owns the descriptors from the start.
+        """
+        attachment, self._attachment = self._attachment, None
+        if attachment is not None:
+            await close_in_worker(attachment)
+
+    def leak(self) -> None:
+        """Give up ownership, leaving the program attached until this process ends.
+
+        A program on a cgroup without a link (`CgroupMode.MULTI` and its kin), or on a tracefs event, stays even longer.
+        """
+        attachment, self._attachment = self._owned(), None
+        attachment.leak()
+
+    def __del__(self) -> None:
+        attachment: Attachment | None = getattr(self, "_attachment", None)
+        if attachment is None:
+            return
+        self._attachment = None
+        warnings.warn(f"{self!r} was never closed", ResourceWarning, stacklevel=2, source=self)
+        attachment.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    # --- use ----------------------------------------------------------------------------------------------------------
+
+    async def update(self, program: Program) -> None:
+        """Put *program* in the place of the one that hangs there, with no moment between without either.
+
+        Raises NotSupportedError for a kind that the kernel cannot update: tracing kinds, and hooks without a link.
+        """
+        await in_worker(self._update, program)
+        self.program_name = program.name
+
+    def _update(self, program: Program) -> None:
+        fd = self._fd()
+        try:
+            kernel.link_update(fd, program.fileno(), subject=f"{self!r} to program {program.name!r}")
+        except KernelError as error:
+            if error.errno == errno.EINVAL and _type_of(fd) not in _UPDATABLE:
+                raise NotSupportedError(
+                    f"{self!r} cannot be updated: no kernel swaps the program of such a link",
+                    hint="Attach the new program, then close this link",
+                ) from error
+            raise
+
+    async def detach(self) -> None:
+        """Take the program off the hook now, even if the link is pinned or open elsewhere; then still close this.
+
+        Raises NotSupportedError for kinds that the kernel lets go of only with their last descriptor (tracing kinds).
+        """
+        await in_worker(self._detach)
+
+    def _detach(self) -> None:
+        attachment = self._owned()
+        for link in attachment.links:
+            try:
+                kernel.link_detach(link, subject=repr(self))
+            except KernelError as error:
+                # EINVAL: BPF_LINK_DETACH itself is since 5.9 (73b11c2ab072).
+                if error.errno not in {errno.EOPNOTSUPP, errno.EINVAL}:
+                    raise
+                raise NotSupportedError(
+                    f"{self!r} cannot be detached by force: the kernel lets go of it with its last descriptor",
+                    hint="Unpin it and close it",
+                ) from error
+        if not attachment.links:
+            attachment.close()
+
+    def pin(self, path: str | PathLike[str]) -> None:
+        """Give the link a name in a bpffs: the program stays attached until it is removed, whatever becomes of this
+        process.
+
+        Raises KernelError (EPERM or EINVAL where *path* is in no bpffs, EEXIST), NotSupportedError where there is no one
+        bpf link to pin.
+        """
+        where = os.fspath(path)
+        kernel.pin(self._fd(), where, subject=repr(self))
+        self._pin = where
+
+    def unpin(self) -> None:
+        """Remove the name that `pin` gave, or `from_pin` found; does nothing without one.
+
+        This object still holds the link, so that `aclose` after it returns when the hook is free. (Removing the file
+        without holding the link leaves the detaching to a kernel work queue, some time later.)
+        """
+        self._owned()
+        where, self._pin = self._pin, None
+        if where is None:
+            return
+        try:
+            os.unlink(where)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            self._pin = where
+            raise kernel_error(error.errno or errno.EIO, "unlink", f"{self!r} pinned at {where!r}") from error
+
+    async def info(self) -> LinkInfo:
+        """What the kernel says of the link: its id, type, program id, and what its type adds.
+
+        In a worker thread, since an XDP link waits for the lock of the whole network configuration to tell.
+        """
+        return await in_worker(lambda: kernel.link_info(self._fd()))
+
+    # --- inside -------------------------------------------------------------------------------------------------------
+
+    def _owned(self) -> Attachment:
+        if self._attachment is None:
+            raise ClosedError(f"{self!r} is closed")
+        return self._attachment
+
+    def _fd(self) -> OwnedFd:
+        links = self._owned().links
+        if len(links) == 1:
+            return links[0]
+        what = f"{len(links)} links, one a CPU" if links else "no bpf link (this kernel or mode attaches without one)"
+        raise NotSupportedError(f"{self!r} has {what}")
+
+    def __repr__(self) -> str:
+        closed = " closed" if self._attachment is None else ""
+        return f"<Link{closed} of program {self.program_name!r} on {self.kind}>"
+
+
+async def make_link(kind: object, program: Program, attach: Callable[[Program], Attachment]) -> Link:
+    """Run *attach* in a worker thread; what it makes is closed again if nobody waits for it any more."""
+    return await in_worker(lambda: Link(kind, program.name, attach(program)), dispose=_close)
+
+
+def _close(link: Link) -> None:
+    attachment, link._attachment = link._attachment, None
+    if attachment is not None:
+        attachment.close()
+
+
+def _open_pinned(path: str) -> Link:
+    attachment = Attachment()
+    attachment.links.append(kernel.open_pin(path))
+    try:
+        info: Any = kernel.link_info(attachment.links[0])
+    except BaseException:
+        attachment.close()
+        raise
+    link = Link(f"pin {path!r}", f"id {info.prog_id}", attachment)
+    link._pin = path
+    return link
+
+
+def _type_of(fd: OwnedFd) -> LinkType | int:
+    return kernel.link_info(fd).type
