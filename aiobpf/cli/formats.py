@@ -1,0 +1,152 @@
+"""How the events of one map look: as a JSON record, and as a row under columns.
+
+Whatever comes out of a kernel string is shown with its control characters escaped: a process may name itself anything,
+and a terminal obeys escape sequences.
+"""
+
+from __future__ import annotations
+
+import enum
+import math
+from typing import TYPE_CHECKING, Any, Protocol
+
+from attrs import frozen
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Iterator, Mapping, Sequence
+
+
+@frozen
+class Column:
+    """A column and how wide it is at least; it grows with what it shows."""
+
+    name: str
+    is_number: bool = False
+    width: int = 0
+
+
+@frozen
+class Row:
+    """One line's cells.
+
+    A table shows the latest row of each *key* once: a later row with the same key puts its cells number *fills* into
+    the row that is there. None: every row stands for itself.
+    """
+
+    cells: tuple[str, ...]
+    key: Hashable = None
+    fills: tuple[int, ...] = ()
+
+
+class Format(Protocol):
+    """How to show the events of one map."""
+
+    @property
+    def columns(self) -> Sequence[Column]:
+        """Known once the first row was made."""
+        ...
+
+    def record(self, event: Any) -> Mapping[str, Any]:
+        """The event as JSON takes it, without the name of its map."""
+        ...
+
+    def row(self, event: Any) -> Row: ...
+
+
+class EventFormat:
+    """For any event: a column for each field of its record, nested ones by their path (``addr.port``)."""
+
+    def __init__(self) -> None:
+        self._columns: tuple[Column, ...] = ()
+
+    @property
+    def columns(self) -> Sequence[Column]:
+        return self._columns
+
+    def record(self, event: Any) -> Mapping[str, Any]:
+        value = plain(event)
+        if isinstance(value, dict):
+            return value
+        return {"data" if isinstance(event, bytes) else "value": value}
+
+    def row(self, event: Any) -> Row:
+        cells = dict(flat(self.record(event)))
+        if not self._columns:
+            self._columns = tuple(Column(name, isinstance(value, (int, float))) for name, value in cells.items())
+        return Row(tuple(cell(cells.get(column.name)) for column in self._columns))
+
+
+def plain(value: Any) -> Any:
+    """A decoded value as JSON has it: structs as objects, enums by name, bytes as hex."""
+    if value is None or isinstance(value, (str, bool)):
+        return value
+    if isinstance(value, enum.Enum):
+        return value.name if value.name is not None else int(value.value)
+    if isinstance(value, int):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else str(value)
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return bytes(value).hex()
+    if isinstance(value, (list, tuple)) and not hasattr(value, "_fields"):
+        return [plain(each) for each in value]
+    return {name: plain(each) for name, each in fields_of(value)}
+
+
+def fields_of(value: Any) -> Iterator[tuple[str, Any]]:
+    """The fields of a struct, be it an attrs class, a dataclass, a NamedTuple or a dict."""
+    if isinstance(value, dict):
+        yield from value.items()
+        return
+    cls = type(value)
+    if hasattr(cls, "__attrs_attrs__"):
+        names: Any = (attribute.name for attribute in cls.__attrs_attrs__)
+    else:
+        names = getattr(cls, "__dataclass_fields__", None) or getattr(cls, "_fields", None)
+        if names is None:
+            raise TypeError(f"an event of type {cls.__name__} has no fields to show")
+    for name in names:
+        yield name, getattr(value, name)
+
+
+def flat(record: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in record.items():
+        if isinstance(value, dict):
+            yield from flat(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name, value
+
+
+def cell(value: Any) -> str:
+    """A value of a record in as little room as it can be read in."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list):
+        return " ".join(cell(each) for each in value)
+    if isinstance(value, dict):
+        return " ".join(f"{name}={cell(each)}" for name, each in value.items())
+    return printable(str(value))
+
+
+def printable(text: str) -> str:
+    """The text with everything escaped that a terminal would act upon."""
+    if text.isprintable():
+        return text
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
+
+
+def duration(ns: int) -> str:
+    """A duration in three digits or so: 820us, 12.3ms, 4.56s, 3m12s, 2h05m."""
+    if ns < 1_000_000:
+        return f"{ns / 1e3:.0f}us"
+    if ns < 1_000_000_000:
+        return f"{ns / 1e6:.3g}ms" if ns < 999_500_000 else "1s"
+    seconds = ns / 1e9
+    if seconds < 59.95:
+        return f"{seconds:.3g}s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes}m{rest:02}s"
+    return f"{minutes // 60}h{minutes % 60:02}m"
