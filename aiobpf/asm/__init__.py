@@ -1,7 +1,105 @@
-"""Instructions: the whole BPF instruction set as values, and programs as sequences of them. Bytes in, objects out."""
+"""Instructions: the whole BPF instruction set as values, and programs as sequences of them. Bytes in, objects out.
+
+``from aiobpf import asm; asm.Instructions([asm.mov(asm.R0, 2), asm.exit_()]).encode()``
+"""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+from aiobpf.asm.build_alu import (
+    add,
+    add32,
+    addr_space_cast,
+    and32,
+    and_,
+    arsh,
+    arsh32,
+    bswap,
+    div,
+    div32,
+    lsh,
+    lsh32,
+    mod,
+    mod32,
+    mov,
+    mov32,
+    movsx,
+    movsx32,
+    mul,
+    mul32,
+    neg,
+    neg32,
+    or32,
+    or_,
+    rsh,
+    rsh32,
+    sdiv,
+    sdiv32,
+    smod,
+    smod32,
+    sub,
+    sub32,
+    to_be,
+    to_le,
+    xor,
+    xor32,
+)
+from aiobpf.asm.build_atomics import (
+    atomic_add,
+    atomic_and,
+    atomic_or,
+    atomic_xor,
+    cmpxchg,
+    load_acquire,
+    store_release,
+    xchg,
+)
+from aiobpf.asm.build_calls import call_function, call_helper, call_kfunc, callx
+from aiobpf.asm.build_jumps import (
+    exit_,
+    gotol,
+    gotox,
+    ja,
+    jeq,
+    jeq32,
+    jge,
+    jge32,
+    jgt,
+    jgt32,
+    jle,
+    jle32,
+    jlt,
+    jlt32,
+    jne,
+    jne32,
+    jset,
+    jset32,
+    jsge,
+    jsge32,
+    jsgt,
+    jsgt32,
+    jsle,
+    jsle32,
+    jslt,
+    jslt32,
+    may_goto,
+)
+from aiobpf.asm.build_memory import (
+    ld_abs,
+    ld_imm64,
+    ld_ind,
+    ldx,
+    ldxsx,
+    load_btf_id,
+    load_function,
+    load_map_index,
+    load_map_index_value,
+    load_map_ptr,
+    load_map_value,
+    st,
+    stx,
+)
 from aiobpf.asm.instruction import Instruction
 from aiobpf.asm.instructions import Instructions
 from aiobpf.asm.metadata import EMPTY, Key, Metadata
@@ -9,8 +107,34 @@ from aiobpf.asm.opcodes import CallKind, Pseudo, Size
 from aiobpf.asm.references import COMMENT, LABEL, REFERENCE, SYMBOL, Reference
 from aiobpf.asm.registers import R0, R1, R2, R3, R4, R5, R6, R7, R8, R9, R10, Register
 
+if TYPE_CHECKING:
+    from aiobpf.asm.disassembly import format_instruction
+    from aiobpf.asm.helper_functions import Helper, helper_name
+    from aiobpf.asm.wire import ByteOrder
+
+B, H, W, DW = Size.B, Size.H, Size.W, Size.DW
+
+_LAZY = {
+    "ByteOrder": "aiobpf.asm.wire",
+    "Helper": "aiobpf.asm.helper_functions",
+    "format_instruction": "aiobpf.asm.disassembly",
+    "helper_name": "aiobpf.asm.helper_functions",
+}
+
+
+def __getattr__(name: str) -> object:
+    """What most programs never ask for is imported when it is asked for: the enum of helpers alone costs 1 ms."""
+    if name in _LAZY:
+        from importlib import import_module
+
+        value = globals()[name] = getattr(import_module(_LAZY[name]), name)
+        return value
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
 __all__ = [
     "COMMENT",
+    "DW",
     "EMPTY",
     "LABEL",
     "R0",
@@ -26,7 +150,11 @@ __all__ = [
     "R10",
     "REFERENCE",
     "SYMBOL",
+    "B",
+    "ByteOrder",
     "CallKind",
+    "H",
+    "Helper",
     "Instruction",
     "Instructions",
     "Key",
@@ -35,4 +163,95 @@ __all__ = [
     "Reference",
     "Register",
     "Size",
+    "W",
+    "add",
+    "add32",
+    "addr_space_cast",
+    "and32",
+    "and_",
+    "arsh",
+    "arsh32",
+    "atomic_add",
+    "atomic_and",
+    "atomic_or",
+    "atomic_xor",
+    "bswap",
+    "call_function",
+    "call_helper",
+    "call_kfunc",
+    "callx",
+    "cmpxchg",
+    "div",
+    "div32",
+    "exit_",
+    "format_instruction",
+    "gotol",
+    "gotox",
+    "helper_name",
+    "ja",
+    "jeq",
+    "jeq32",
+    "jge",
+    "jge32",
+    "jgt",
+    "jgt32",
+    "jle",
+    "jle32",
+    "jlt",
+    "jlt32",
+    "jne",
+    "jne32",
+    "jset",
+    "jset32",
+    "jsge",
+    "jsge32",
+    "jsgt",
+    "jsgt32",
+    "jsle",
+    "jsle32",
+    "jslt",
+    "jslt32",
+    "ld_abs",
+    "ld_imm64",
+    "ld_ind",
+    "ldx",
+    "ldxsx",
+    "load_acquire",
+    "load_btf_id",
+    "load_function",
+    "load_map_index",
+    "load_map_index_value",
+    "load_map_ptr",
+    "load_map_value",
+    "lsh",
+    "lsh32",
+    "may_goto",
+    "mod",
+    "mod32",
+    "mov",
+    "mov32",
+    "movsx",
+    "movsx32",
+    "mul",
+    "mul32",
+    "neg",
+    "neg32",
+    "or32",
+    "or_",
+    "rsh",
+    "rsh32",
+    "sdiv",
+    "sdiv32",
+    "smod",
+    "smod32",
+    "st",
+    "store_release",
+    "stx",
+    "sub",
+    "sub32",
+    "to_be",
+    "to_le",
+    "xchg",
+    "xor",
+    "xor32",
 ]

@@ -46,18 +46,18 @@ class Instruction:
         constant: int = 0,
         metadata: Metadata = EMPTY,
     ) -> None:
-        if not 0 <= opcode <= 0xFF:
-            raise AsmError(f"opcode {opcode:#x} is not a byte")
-        if not (0 <= dst <= 15 and 0 <= src <= 15):
-            raise AsmError(f"opcode {opcode:#04x}: registers {dst} and {src} do not fit four bits each")
-        if not -0x8000 <= offset <= 0x7FFF:
-            raise AsmError(f"opcode {opcode:#04x}: offset {offset} does not fit 16 bits")
+        check_fields(opcode, dst, src, offset)
         _set_opcode(self, opcode)
         _set_dst(self, int(dst))
         _set_src(self, int(src))
         _set_offset(self, offset)
-        _set_constant(self, canonical_constant(opcode, constant))
+        _set_constant(self, canonical_constant(opcode, int(constant)))
         _set_metadata(self, metadata)
+
+    @property
+    def fields(self) -> tuple[int, int, int, int, int]:
+        """(opcode, dst, src, offset, constant): all but the metadata."""
+        return self.opcode, self.dst, self.src, self.offset, self.constant
 
     def __setattr__(self, name: str, value: object) -> NoReturn:
         raise AttributeError("Instruction is immutable; use evolve() or with_metadata()")
@@ -132,13 +132,11 @@ class Instruction:
 
     def replace_operation(self, other: Instruction) -> Instruction:
         """What *other* does, with the metadata of this one: always, so that a poisoned instruction keeps its place."""
-        return make_instruction(other.opcode, other.dst, other.src, other.offset, other.constant, self.metadata)
+        return make_instruction(*other.fields, self.metadata)
 
     def with_metadata(self, key: Key[T], value: T | None) -> Instruction:
         """This instruction with *value* under *key*; None takes the key away."""
-        return make_instruction(
-            self.opcode, self.dst, self.src, self.offset, self.constant, self.metadata.with_(key, value)
-        )
+        return make_instruction(*self.fields, self.metadata.with_(key, value))
 
     def with_symbol(self, name: str | None) -> Instruction:
         """This instruction as the first of function *name*."""
@@ -167,18 +165,11 @@ class Instruction:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Instruction):
             return NotImplemented
-        return (
-            self.opcode == other.opcode
-            and self.dst == other.dst
-            and self.src == other.src
-            and self.offset == other.offset
-            and self.constant == other.constant
-            and self.metadata == other.metadata
-        )
+        return self.fields == other.fields and self.metadata == other.metadata
 
     def __hash__(self) -> int:
         # Metadata values may be unhashable, so they do not count; equal instructions still hash alike.
-        return hash((self.opcode, self.dst, self.src, self.offset, self.constant))
+        return hash(self.fields)
 
     def __copy__(self) -> Instruction:
         return self
@@ -217,6 +208,16 @@ def make_instruction(opcode: int, dst: int, src: int, offset: int, constant: int
     _set_constant(instruction, constant)
     _set_metadata(instruction, metadata)
     return instruction
+
+
+def check_fields(opcode: int, dst: int, src: int, offset: int) -> None:
+    """AsmError for a field that the wire has no room for."""
+    if not 0 <= opcode <= 0xFF:
+        raise AsmError(f"opcode {opcode:#x} is not a byte")
+    if not (0 <= dst <= 15 and 0 <= src <= 15):
+        raise AsmError(f"opcode {opcode:#04x}: registers {dst} and {src} do not fit four bits each")
+    if not -0x8000 <= offset <= 0x7FFF:
+        raise AsmError(f"opcode {opcode:#04x}: offset {offset} does not fit 16 bits")
 
 
 def canonical_constant(opcode: int, constant: int) -> int:

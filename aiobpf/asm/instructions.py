@@ -6,17 +6,17 @@ from array import array
 from bisect import bisect_left
 from collections.abc import Iterable, MutableSequence, Sequence
 from itertools import compress
-from operator import sub
+from operator import add, sub
 from typing import TYPE_CHECKING, Any, Literal, SupportsIndex, TypeVar, final, overload
 
 from aiobpf.asm.columns import Column
 from aiobpf.asm.displacement import Retargeting, pointer_at
-from aiobpf.asm.instruction import Instruction, canonical_constant, make_instruction
+from aiobpf.asm.instruction import Instruction, canonical_constant, check_fields, make_instruction
 from aiobpf.asm.metadata import EMPTY, Key, Metadata
 from aiobpf.asm.opcodes import LD_IMM64
 from aiobpf.asm.references import LABEL, REFERENCE, SYMBOL
 from aiobpf.asm.resolution import resolve
-from aiobpf.asm.wire import IMMEDIATE, SLOT, ByteOrder, canonical, pack, swapped, wide_slots
+from aiobpf.asm.wire import SLOT, ByteOrder, canonical, pack, swapped, wide_indices
 from aiobpf.errors import AsmError
 
 if TYPE_CHECKING:
@@ -62,8 +62,8 @@ class Instructions(MutableSequence[Instruction]):
         """
         self = cls()
         self._code = canonical(data, byte_order)
-        self._wide_slots = wide_slots(self._code)
-        self._wide_indices = array("I", map(sub, self._wide_slots, range(len(self._wide_slots))))
+        self._wide_indices = wide_indices(self._code)
+        self._wide_slots = array("I", map(add, self._wide_indices, range(len(self._wide_indices))))
         return self
 
     def encode(self, byte_order: ByteOrder = "little") -> bytes:
@@ -154,7 +154,7 @@ class Instructions(MutableSequence[Instruction]):
         part._code = self._code[lo * 8 : hi * 8]
         first, behind = bisect_left(self._wide_slots, lo), bisect_left(self._wide_slots, hi)
         part._wide_slots = array("I", [slot - lo for slot in self._wide_slots[first:behind]])
-        part._wide_indices = array("I", [slot - i for i, slot in enumerate(part._wide_slots)])
+        part._wide_indices = array("I", map(sub, part._wide_slots, range(len(part._wide_slots))))
         for key, column in self._columns.items():
             extract = column.extract(lo, hi)
             if len(extract):
@@ -280,7 +280,7 @@ class Instructions(MutableSequence[Instruction]):
             if not len(column):
                 del self._columns[key]
 
-    def keys(self) -> list[Key[object]]:
+    def metadata_keys(self) -> list[Key[object]]:
         """The keys that any instruction has a value for."""
         return list(self._columns)
 
@@ -354,16 +354,25 @@ class Instructions(MutableSequence[Instruction]):
         opcode: int | None = None,
     ) -> None:
         """Change fields of an instruction, and not its width; its metadata stays. AsmError if a value does not fit."""
-        slot = self._slot(index)
         code = self._code
-        at = slot * 8
-        if constant is not None and code[at] != LD_IMM64 and opcode is dst is src is offset is None:
-            IMMEDIATE.pack_into(code, at + 4, canonical_constant(code[at], constant))
-            return
-        old = self._make(slot)
-        if opcode is not None and (opcode == LD_IMM64) != (old.opcode == LD_IMM64):
+        at = self._slot(index) * 8
+        old_opcode, registers, old_offset, old_constant = SLOT.unpack_from(code, at)
+        if opcode is None:
+            opcode = old_opcode
+        elif (opcode == LD_IMM64) != (old_opcode == LD_IMM64):
             raise AsmError(f"instruction {index}: patching cannot change the width; use replace_operation")
-        new = pack(old.evolve(opcode=opcode, dst=dst, src=src, offset=offset, constant=constant))
+        if dst is None:
+            dst = registers & 15
+        if src is None:
+            src = registers >> 4
+        if offset is None:
+            offset = old_offset
+        check_fields(opcode, dst, src, offset)
+        if constant is not None:
+            constant = canonical_constant(opcode, constant)
+        else:
+            constant = self._wide_constant(at // 8) if opcode == LD_IMM64 else old_constant
+        new = pack(opcode, dst, src, offset, constant)
         code[at : at + len(new)] = new
 
     def replace_operation(self, index: int, instruction: Instruction) -> None:
@@ -373,7 +382,7 @@ class Instructions(MutableSequence[Instruction]):
         jumps follow.
         """
         slot = self._slot(index)
-        new = pack(instruction)
+        new = pack(*instruction.fields)
         width = 2 if self._code[slot * 8] == LD_IMM64 else 1
         if len(new) == width * 8:
             self._code[slot * 8 : slot * 8 + len(new)] = new
@@ -430,7 +439,7 @@ class Instructions(MutableSequence[Instruction]):
 
     def append(self, value: Instruction) -> None:
         slot = len(self._code) // 8
-        self._code += pack(value)
+        self._code += pack(*value.fields)
         if value.opcode == LD_IMM64:
             self._wide_indices.append(slot - len(self._wide_slots))
             self._wide_slots.append(slot)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from array import array
-from itertools import compress
+from functools import reduce
+from itertools import accumulate
+from operator import or_
 from struct import Struct
 from typing import TYPE_CHECKING, Literal
 
@@ -13,17 +15,16 @@ from aiobpf.errors import AsmError
 if TYPE_CHECKING:
     from typing import Final
 
-    from aiobpf.asm.instruction import Instruction
-
 ByteOrder = Literal["little", "big"]
 
 SLOT: Final = Struct("<BBhi")
 """opcode, registers (dst in the low four bits, src in the high), offset, immediate."""
 OFFSET: Final = Struct("<h")
 IMMEDIATE: Final = Struct("<i")
-
-_WIDE = Struct("<BBhIII")  # the second slot: zeros, then the high half of the immediate
+WIDE: Final = Struct("<BBhIII")
+"""The two slots of a 64-bit immediate load: the second is zeros, then the high half of the immediate."""
 _IS_WIDE = bytes(opcode == LD_IMM64 for opcode in range(256))
+_IS_NONZERO = bytes(byte != 0 for byte in range(256))
 _SWAP_NIBBLES = bytes((byte >> 4) | (byte & 0x0F) << 4 for byte in range(256))
 
 
@@ -52,25 +53,29 @@ def canonical(data: bytes | bytearray | memoryview, byte_order: ByteOrder) -> by
     raise ValueError(f"byte order {byte_order!r} is neither 'little' nor 'big'")
 
 
-def wide_slots(code: bytearray) -> array[int]:
-    """Where 64-bit immediate loads begin; AsmError where one has no proper second half."""
-    found = array("I", compress(range(len(code) // 8), code[::8].translate(_IS_WIDE)))
-    if not found:
-        return found
-    if found[-1] * 8 + 8 == len(code):
-        raise AsmError(f"slot {found[-1]}: the second half of the 64-bit immediate load is missing")
-    # Each is a beginning: were one the second half of another, that other would have no second half of zeros.
-    with memoryview(code) as view, view.cast("I") as words:
-        if any(map(words.__getitem__, [slot * 2 + 2 for slot in found])):
-            bad = next(slot for slot in found if words[slot * 2 + 2])
-            raise AsmError(f"slot {bad + 1}: not the second half of the 64-bit immediate load before it")
-    return found
+def wide_indices(code: bytearray) -> array[int]:
+    """The index of each 64-bit immediate load, in order; AsmError where one has no proper second half.
+
+    No Python loop over slots: strided slices, and the slots between two loads counted by splitting at them.
+    """
+    is_wide = code[::8].translate(_IS_WIDE)
+    between = is_wide.split(b"\1")
+    del between[-1]
+    if not between:
+        return array("I")
+    if is_wide[-1]:
+        raise AsmError(f"slot {len(is_wide) - 1}: the second half of the 64-bit immediate load is missing")
+    # Were a load found in the second half of another, that other would have no second half of zeros.
+    used = reduce(or_, (int.from_bytes(code[byte::8].translate(_IS_NONZERO), "little") for byte in range(4)))
+    wrong = used & int.from_bytes(is_wide, "little") << 8
+    if wrong:
+        slot = ((wrong & -wrong).bit_length() - 1) // 8
+        raise AsmError(f"slot {slot}: not the second half of the 64-bit immediate load before it")
+    return array("I", accumulate(map(len, between)))
 
 
-def pack(instruction: Instruction) -> bytes:
-    """The slot, or two, of *instruction*."""
-    opcode, constant = instruction.opcode, instruction.constant
-    registers = instruction.dst | instruction.src << 4
+def pack(opcode: int, dst: int, src: int, offset: int, constant: int) -> bytes:
+    """The slot, or two, of an instruction whose fields are canonical."""
     if opcode == LD_IMM64:
-        return _WIDE.pack(opcode, registers, instruction.offset, constant & 0xFFFF_FFFF, 0, constant >> 32)
-    return SLOT.pack(opcode, registers, instruction.offset, constant)
+        return WIDE.pack(opcode, dst | src << 4, offset, constant & 0xFFFF_FFFF, 0, constant >> 32)
+    return SLOT.pack(opcode, dst | src << 4, offset, constant)
