@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <sys/ioctl.h>
 #include <sys/syscall.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 /* A build host's headers may be older than the call; these numbers are the same on every architecture since 5.2. */
@@ -70,6 +71,14 @@ int sys_fsconfig(int fd, unsigned int command, const char *key, const void *valu
 int sys_fsmount(int fd, unsigned int flags, unsigned int attributes, int *owner)
 {
 	return own(syscall(__NR_fsmount, fd, flags, attributes), owner);
+}
+
+/* The magic number of the file system that *path* is on, or -errno. */
+long long filesystem_type(const char *path)
+{
+	struct statfs about;
+
+	return statfs(path, &about) < 0 ? -errno : (long long)(unsigned int)about.f_type;
 }
 
 /* Whoever takes the descriptor owns it; every other thread that tries gets -1, thus it is closed once. */

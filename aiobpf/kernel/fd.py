@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, Protocol, TypeAlias, final
 
 from aiobpf._native import ffi, lib
 from aiobpf.errors import ClosedError, kernel_error
@@ -15,6 +15,19 @@ if TYPE_CHECKING:
 
 _close = lib.fd_close
 _take = lib.fd_take
+
+
+class HasFileno(Protocol):
+    def fileno(self) -> int: ...
+
+
+FdLike: TypeAlias = "int | HasFileno"
+"""A descriptor to use, not to own: its number, or anything with ``fileno()`` (a Map, a Program, an OwnedFd)."""
+
+
+def number(fd: FdLike) -> int:
+    """The descriptor's number."""
+    return fd if isinstance(fd, int) else fd.fileno()
 
 
 @final
@@ -52,10 +65,17 @@ class OwnedFd:
         return self.cell[0] < 0
 
     def close(self) -> None:
-        """Close it; once closed or handed out, nothing. Never raises: what Linux reports here is no longer ours to mend."""
+        """Close it; once closed or handed out, nothing. Never raises: Linux frees the number whatever close(2) says."""
         fd = _take(self.cell)
         if fd >= 0:
             _close(fd)
+
+    def take(self) -> OwnedFd:
+        """Move the descriptor into another owner; this one is closed from now on. An empty one if it was before."""
+        taken = OwnedFd(what=self.what)
+        # The new owner exists first: between the two calls is no moment without one but this assignment.
+        taken.cell[0] = _take(self.cell)
+        return taken
 
     def detach(self) -> int:
         """Hand the number out: closing it is the caller's from now on. ClosedError once closed."""
@@ -81,15 +101,14 @@ class OwnedFd:
         self.close()
 
     def __del__(self) -> None:
-        # A failed __init__ leaves no cell; at interpreter exit the module's names may be gone before the last object.
-        cell: IntArray | None = getattr(self, "cell", None)
-        if cell is None or _take is None or cell[0] < 0:
+        # An __init__ that failed leaves no cell; at interpreter exit the module's names may go before the last object.
+        try:
+            fd = _take(self.cell)
+        except (AttributeError, TypeError):
             return
-        fd = _take(cell)
-        if fd < 0:
-            return
-        _close(fd)
-        warnings.warn(f"{self.what} was never closed (descriptor {fd})", ResourceWarning, stacklevel=2, source=self)
+        if fd >= 0:
+            _close(fd)
+            warnings.warn(f"{self.what} was never closed (descriptor {fd})", ResourceWarning, stacklevel=2, source=self)
 
     def __repr__(self) -> str:
         fd = self.cell[0]

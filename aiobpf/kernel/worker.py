@@ -1,8 +1,8 @@
 """Blocking calls off the event loop, whose results cannot be lost.
 
-Cancelling the wait for a thread that makes a descriptor leaks the descriptor in every form (measured: abandon_on_cancel,
-asyncio.timeout, native task.cancel). Here the result has exactly one taker: the waiter, or, if the waiter is gone, the
-worker thread that made it.
+Cancelling the wait for a thread that makes a descriptor leaks the descriptor in every form (measured:
+abandon_on_cancel, asyncio.timeout, native task.cancel). Here the result has exactly one taker: the waiter, or, if the
+waiter is gone, the worker thread that made it.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ def _close_all(closables: tuple[Closable | None, ...]) -> None:
             continue
         try:
             closable.close()
-        except Exception as error:  # noqa: BLE001 the others must be closed too
+        except Exception as error:  # the others must be closed too
             failure = failure or error
     if failure is not None:
         raise failure

@@ -1,0 +1,23 @@
+"""RLIMIT_MEMLOCK, which bounded maps and programs before Linux 5.11."""
+
+from __future__ import annotations
+
+import resource
+
+from aiobpf.kernel.capabilities import kernel_release
+
+
+def raise_memlock_limit() -> bool:
+    """Lift RLIMIT_MEMLOCK of this process where the kernel still charges BPF memory to it; whether it did.
+
+    Since 5.11 (97306be45fbe) that memory counts against the memory cgroup instead and this does nothing. Without
+    CAP_SYS_RESOURCE it goes as far as the hard limit.
+    """
+    if kernel_release() >= (5, 11):
+        return False
+    _, hard = resource.getrlimit(resource.RLIMIT_MEMLOCK)
+    try:
+        resource.setrlimit(resource.RLIMIT_MEMLOCK, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    except (ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_MEMLOCK, (hard, hard))
+    return True
