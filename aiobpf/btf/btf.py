@@ -174,6 +174,11 @@ class Btf:
         """
         return self._string(offset, None)
 
+    @property
+    def strings_end(self) -> int:
+        """The size of the string table in bytes, its base's included: every string begins before it."""
+        return self._strings[0].end
+
     def name_at(self, offset: int, /) -> str:
         """As `string_at`, for the name of a type or member: BtfError where it has more than 1024 bytes."""
         return self._string(offset, NAME_LIMIT) if offset else ""

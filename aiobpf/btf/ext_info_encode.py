@@ -1,0 +1,61 @@
+"""The records of .BTF.ext made again from a program, as BPF_PROG_LOAD takes them."""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from aiobpf.asm import COMMENT
+from aiobpf.btf.notes import FUNCTION_INFO, LINE, Line
+
+if TYPE_CHECKING:
+    from aiobpf.asm import Instructions
+    from aiobpf.btf.builder import BtfBuilder
+
+FUNCTION_RECORD: Final = 8
+LINE_RECORD: Final = 16
+_LAST_LINE: Final = (1 << 22) - 1
+_LAST_COLUMN: Final = (1 << 10) - 1
+
+
+class EncodedExtInfos(NamedTuple):
+    """`func_info` and `line_info` of BPF_PROG_LOAD: records of 8 and 16 bytes, by slot; b"" where there are none."""
+
+    func_info: bytes
+    line_info: bytes
+
+
+def encode_ext_infos(instructions: Instructions, builder: BtfBuilder) -> EncodedExtInfos:
+    """What *instructions* say about functions and source lines; types and strings go to *builder*.
+
+    A comment becomes a source line, or goes behind the one that is there, and so into the verifier's log. A function
+    without a line at its beginning gets an empty one: the kernel wants one there as soon as there are any.
+    """
+    order = "<" if builder.byte_order == "little" else ">"
+    functions = list(instructions.with_key_by_slot(FUNCTION_INFO))
+    pack = struct.Struct(order + "II").pack
+    func_info = b"".join([pack(slot, builder.add(function)) for slot, function in functions])
+
+    lines = dict(instructions.with_key_by_slot(LINE))
+    for slot, comment in instructions.with_key_by_slot(COMMENT):
+        line = lines.get(slot)
+        text = comment.replace("\0", " ")
+        if line is None:
+            lines[slot] = Line("", text, 0, 0)
+        else:
+            lines[slot] = Line(line.file_name, f"{line.text} ; {text}", line.line, line.column)
+    if lines:
+        for slot in (0, *(slot for slot, _ in functions)):
+            lines.setdefault(slot, Line("", "", 0, 0))
+    pack = struct.Struct(order + "IIII").pack
+    string = builder.string
+    records = [
+        pack(
+            slot,
+            string(line.file_name),
+            string(line.text),
+            min(line.line, _LAST_LINE) << 10 | min(line.column, _LAST_COLUMN),
+        )
+        for slot, line in sorted(lines.items())
+    ]
+    return EncodedExtInfos(func_info, b"".join(records))

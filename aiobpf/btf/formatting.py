@@ -1,0 +1,163 @@
+"""Types as C text.
+
+Bounded in depth and length: types of a hostile BTF may contain themselves, or branch without end.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, final
+
+from aiobpf.btf.composites import (
+    DataSection,
+    Function,
+    FunctionPrototype,
+    Struct,
+    Union,
+    Variable,
+)
+from aiobpf.btf.derived import Array, Const, DeclTag, Pointer, Restrict, Typedef, TypeTag, Volatile
+from aiobpf.btf.kinds import Linkage
+from aiobpf.btf.scalars import Enum, Forward, Void
+
+if TYPE_CHECKING:
+    from aiobpf.btf.parts import Parameter
+    from aiobpf.btf.type_base import Type
+
+_MAX_CHAIN: Final = 64
+_MAX_NESTING: Final = 16
+_MAX_PIECES: Final = 100_000
+_CUT: Final = "/* ... */"
+
+
+def format_type(type: Type, name: str = "") -> str:  # noqa: A002
+    """*type* as C names it, or with *name* the declaration of a variable: "int (*handler)(struct pt_regs *)".
+
+    A struct, union or enum without a name is written in full by `format_c` and as "struct {...}" here.
+    """
+    return _Writer(in_full=False).declaration(type, name, 0)
+
+
+def format_c(type: Type) -> str:  # noqa: A002
+    """*type* as a C definition: "struct pair {", a line for each member, "};". Padding and packing are not in it."""
+    return _Writer(in_full=True).definition(type)
+
+
+@final
+class _Writer:
+    __slots__ = ("_in_full", "_pieces_left")
+
+    def __init__(self, *, in_full: bool) -> None:
+        self._in_full = in_full
+        self._pieces_left = _MAX_PIECES
+
+    def definition(self, type: Type) -> str:  # noqa: A002
+        if isinstance(type, Struct | Union | Enum):
+            return f"{self._body(type, 0)};"
+        if isinstance(type, Forward):
+            return f"{_tagged(type)};"
+        if isinstance(type, Typedef):
+            return f"typedef {self.declaration(type.type, type.name, 0)};"
+        if isinstance(type, Function):
+            prefix = {Linkage.STATIC: "static ", Linkage.EXTERN: "extern "}.get(type.linkage, "")
+            return f"{prefix}{self.declaration(type, '', 0)};"
+        if isinstance(type, Variable):
+            prefix = {Linkage.STATIC: "static ", Linkage.EXTERN: "extern "}.get(type.linkage, "")
+            return f"{prefix}{self.declaration(type.type, type.name, 0)};"
+        if isinstance(type, DataSection):
+            return "\n".join([f"/* {type.name} */", *(self.definition(each.variable) for each in type.variables)])
+        return f"{self.declaration(type, '', 0)};"
+
+    def declaration(self, type: Type, name: str, nesting: int) -> str:  # noqa: A002
+        """The declaration of *name*: from what it is called outwards to the type that stands first."""
+        found = type
+        text = name
+        qualifiers: list[str] = []
+        for _ in range(_MAX_CHAIN):
+            if isinstance(found, Const | Volatile | Restrict | TypeTag):
+                qualifiers.insert(0, _qualifier(found))
+                found = found.type
+            elif isinstance(found, Pointer):
+                words = " ".join(qualifiers)
+                qualifiers = []
+                text = f"*{words}{' ' if words and text else ''}{text}"
+                found = found.target
+            elif isinstance(found, Array):
+                text = f"{_in_parentheses(text)}[{found.count}]"
+                found = found.element
+            elif isinstance(found, FunctionPrototype):
+                text = f"{_in_parentheses(text)}({self._parameters(found.parameters, nesting)})"
+                found = found.return_type
+            elif isinstance(found, Function):
+                text = f"{found.name}({self._parameters(found.parameters, nesting)})"
+                found = found.type.return_type
+            else:
+                base = self._base(found, nesting)
+                return " ".join(part for part in (*qualifiers, base, text) if part)
+        return f"{_CUT} {text}"
+
+    def _parameters(self, parameters: tuple[Parameter, ...], nesting: int) -> str:
+        if not parameters:
+            return "void"
+        written: list[str] = []
+        for each in parameters:
+            if not self._may_write(nesting):
+                return ", ".join([*written, _CUT])
+            is_variadic = not each.name and isinstance(each.type, Void)
+            written.append("..." if is_variadic else self.declaration(each.type, each.name, nesting + 1))
+        return ", ".join(written)
+
+    def _base(self, type: Type, nesting: int) -> str:  # noqa: A002
+        if isinstance(type, Struct | Union | Enum):
+            if type.name:
+                return _tagged(type)
+            return self._body(type, nesting) if self._in_full else f"{_keyword(type)} {{...}}"
+        if isinstance(type, Forward):
+            return _tagged(type)
+        if isinstance(type, Variable):
+            return self.declaration(type.type, type.name, nesting + 1) if self._may_write(nesting) else _CUT
+        if isinstance(type, DataSection):
+            return f"/* {type.name} */"
+        if isinstance(type, DeclTag):
+            return f'__attribute__((btf_decl_tag("{type.name}")))'
+        return type.name or _CUT
+
+    def _body(self, type: Struct | Union | Enum, nesting: int) -> str:  # noqa: A002
+        indent = "\t" * (nesting + 1)
+        lines: list[str] = []
+        if isinstance(type, Enum):
+            lines = [f"{indent}{each.name} = {each.value}," for each in type.enumerators]
+        else:
+            for member in type.members:
+                if not self._may_write(nesting):
+                    lines.append(f"{indent}{_CUT}")
+                    break
+                bits = f" : {member.bitfield_size}" if member.bitfield_size else ""
+                lines.append(f"{indent}{self.declaration(member.type, member.name, nesting + 1)}{bits};")
+        closing = "\t" * nesting + "}"
+        return "\n".join([f"{_tagged(type)} {{", *lines, closing])
+
+    def _may_write(self, nesting: int) -> bool:
+        self._pieces_left -= 1
+        return nesting < _MAX_NESTING and self._pieces_left > 0
+
+
+def _qualifier(type: Const | Volatile | Restrict | TypeTag) -> str:  # noqa: A002
+    if isinstance(type, TypeTag):
+        inner = type.name if type.is_attribute else f'btf_type_tag("{type.name}")'
+        return f"__attribute__(({inner}))"
+    return type.kind.name.lower()
+
+
+def _keyword(type: Struct | Union | Enum | Forward) -> str:  # noqa: A002
+    if isinstance(type, Forward):
+        return "union" if type.is_union else "struct"
+    return type.kind.name.lower()
+
+
+def _tagged(type: Struct | Union | Enum | Forward) -> str:  # noqa: A002
+    return f"{_keyword(type)} {type.name}" if type.name else _keyword(type)
+
+
+def _in_parentheses(text: str) -> str:
+    """What a pointer points to binds less than what follows it: "(*name)[4]"."""
+    return f"({text})" if text.startswith("*") else text

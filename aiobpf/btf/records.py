@@ -1,0 +1,98 @@
+"""Packed records of 32-bit words, and the source lines among them, which are most of an object's notes."""
+
+from __future__ import annotations
+
+import sys
+from array import array
+from collections.abc import Sequence
+from itertools import islice
+from operator import lt
+from typing import TYPE_CHECKING, final, overload
+
+from aiobpf.btf.notes import Line
+from aiobpf.errors import BtfError
+
+if TYPE_CHECKING:
+    from aiobpf.btf.btf import Btf
+
+_NATIVE = "<" if sys.byteorder == "little" else ">"
+
+
+def ascending(numbers: Sequence[int]) -> bool:
+    """Whether each is greater than the one before."""
+    return all(map(lt, numbers, islice(numbers, 1, None)))
+
+
+@final
+class Records:
+    """Records of *width* words each, as they are on the wire but for the byte order."""
+
+    __slots__ = ("_words", "width")
+
+    def __init__(self, data: bytes, order: str, width: int) -> None:
+        """The caller has checked that *data* is a whole number of records."""
+        self.width = width
+        self._words = array("I", data)
+        if order != _NATIVE:
+            self._words.byteswap()
+
+    @classmethod
+    def joined(cls, blocks: Sequence[Records]) -> Records:
+        """All records of several blocks of one width."""
+        if len(blocks) == 1:
+            return blocks[0]
+        records = cls(b"", _NATIVE, blocks[0].width if blocks else 4)
+        for each in blocks:
+            records._words += each._words
+        return records
+
+    def chosen(self, numbers: Sequence[int]) -> Records:
+        """These records, in this order."""
+        records = Records(b"", _NATIVE, self.width)
+        for i in numbers:
+            records._words += self._words[i * self.width : (i + 1) * self.width]
+        return records
+
+    def column(self, number: int) -> array[int]:
+        """Word *number* of each record."""
+        return self._words[number :: self.width]
+
+    def record(self, index: int) -> array[int]:
+        """All words of one record."""
+        return self._words[index * self.width : (index + 1) * self.width]
+
+    def __len__(self) -> int:
+        return len(self._words) // self.width
+
+
+@final
+class Lines(Sequence[Line]):
+    """Source lines, made when looked at: 16 bytes each until then."""
+
+    __slots__ = ("_records", "_types")
+
+    def __init__(self, records: Records, types: Btf) -> None:
+        """Words of a record: place, file name, text, line and column. BtfError where a string is not there."""
+        for column in (1, 2):
+            last = max(records.column(column), default=0)
+            if last >= types.strings_end:
+                raise BtfError(f"a source line has a string at {last}, past the end of the strings")
+        self._records = records
+        self._types = types
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    @overload
+    def __getitem__(self, index: int) -> Line: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Line]: ...
+    def __getitem__(self, index: int | slice) -> Line | list[Line]:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        at = index + len(self) if index < 0 else index
+        if not 0 <= at < len(self):
+            raise IndexError(f"line {index} of {len(self)}")
+        _, file_name, text, place = self._records.record(at)[:4]
+        types = self._types
+        return Line(types.string_at(file_name), types.string_at(text), place >> 10, place & 0x3FF)
