@@ -6,15 +6,18 @@ pytest-asyncio), and on uvloop and trio (through anyio's plugin).
 
 from __future__ import annotations
 
+import functools
 import gc
 import inspect
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from attrs import frozen
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 BACKENDS = [
     pytest.param(("asyncio", {"debug": True}), id="asyncio", marks=pytest.mark.asyncio),
@@ -66,3 +69,95 @@ def no_fd_is_left(request: pytest.FixtureRequest) -> Iterator[None]:
         left = {fd: what for fd, what in open_fds().items() if before.get(fd) != what}
     ours = {fd: what for fd, what in left.items() if "bpf" in what or "perf_event" in what or "btf" in what}
     assert not ours, f"descriptors left open: {ours}"
+
+
+# --- what a kernel test needs ----------------------------------------------------------------------------------------
+
+
+@frozen
+class Feature:
+    """Something that a kernel may lack. *is_there* looks; *since* is the first version that has it.
+
+    Where it is missing although the kernel is new enough, the test fails, unless *excuse* finds the reason: a
+    configuration option that is off, or a machine that forbids it.
+    """
+
+    since: tuple[int, int]
+    is_there: Callable[[], bool]
+    excuse: Callable[[], str | None] = lambda: None
+
+
+def option_is_off(*options: str) -> Callable[[], str | None]:
+    def excuse() -> str | None:
+        from aiobpf.errors import NotSupportedError
+        from aiobpf.kernel.kconfig import read_kernel_config
+
+        try:
+            config = read_kernel_config()
+        except NotSupportedError:
+            return None
+        off = [option for option in options if option not in config]
+        return f"{', '.join(off)} not set" if off else None
+
+    return excuse
+
+
+@functools.cache
+def may_use_bpf() -> bool:
+    """Whether this process may load programs of every kind."""
+    from aiobpf.kernel.capabilities import Capability, missing
+
+    return not missing([Capability.BPF, Capability.PERFMON, Capability.NET_ADMIN])
+
+
+@functools.cache
+def has_trampolines() -> bool:
+    """Whether a fentry program loads; it attaches nowhere."""
+    from aiobpf import asm
+    from aiobpf.btf import Btf, Function
+    from aiobpf.errors import KernelError, NotSupportedError
+    from aiobpf.kernel.programs import load_program
+    from aiobpf.uapi import AttachType, ProgramType
+
+    vmlinux = Btf.from_file("/sys/kernel/btf/vmlinux")
+    target = vmlinux.id_of(vmlinux.by_name("vfs_read", Function))
+    code = asm.Instructions([asm.mov(asm.R0, 0), asm.exit_()]).encode()
+    try:
+        with load_program(ProgramType.TRACING, code, expected_attach_type=AttachType.TRACE_FENTRY, attach_btf_id=target):
+            return True
+    except (KernelError, NotSupportedError):
+        return False
+
+
+def refuses_trampolines() -> str | None:
+    """A kernel that says EPERM to one who may do everything, and writes no log, was built to refuse them."""
+    return "this kernel refuses trampolines (EPERM with every privilege)" if may_use_bpf() else None
+
+
+FEATURES = {
+    "kprobes": Feature(
+        (4, 17), Path("/sys/bus/event_source/devices/kprobe/type").exists, option_is_off("CONFIG_KPROBES")
+    ),
+    "uprobes": Feature(
+        (4, 17), Path("/sys/bus/event_source/devices/uprobe/type").exists, option_is_off("CONFIG_UPROBES")
+    ),
+    "trampolines": Feature((5, 5), has_trampolines, refuses_trampolines),
+}
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    from aiobpf.kernel.capabilities import kernel_release
+
+    marks = list(item.iter_markers("requires"))
+    if (marks or item.get_closest_marker("root")) and not may_use_bpf():
+        pytest.skip("needs CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN: run as root")
+    for name in [name for mark in marks for name in mark.args]:
+        feature = FEATURES[name]
+        if feature.is_there():
+            continue
+        reason = feature.excuse()
+        if kernel_release() >= feature.since and reason is None:
+            pytest.fail(f"this kernel should have {name} (since {feature.since[0]}.{feature.since[1]}) and has not")
+        since = f"since {feature.since[0]}.{feature.since[1]}"
+        pytest.skip(f"no {name} here ({reason or since})")

@@ -1,0 +1,89 @@
+"""The links of several programs as one resource."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, final
+
+import anyio
+
+from aiobpf.collection.names import Names
+from aiobpf.errors import SpecError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from types import TracebackType
+
+    from aiobpf.link import Link
+    from aiobpf.runtime import Program
+
+
+@final
+class Attached:
+    """Links by the names of their programs; closing it detaches them all, the last first."""
+
+    __slots__ = ("_links", "links", "skipped")
+
+    def __init__(self, links: dict[str, Link], skipped: tuple[str, ...]) -> None:
+        self._links = links
+        self.links: Names[Link] = Names("link", links)
+        self.skipped = skipped
+        """Programs that have no place of their own to attach to."""
+
+    async def aclose(self) -> None:
+        """Detach all; returns when the kernel has let go of each. Idempotent; several failures come as a group.
+
+        The links close at the same time: most of a detach is waiting for RCU, and that wait can be shared.
+        """
+        errors: list[Exception] = []
+
+        async def close(link: Link) -> None:
+            try:
+                await link.aclose()
+            except Exception as error:  # noqa: BLE001 - every link is to be closed, whatever happens to another
+                errors.append(error)
+
+        async with anyio.create_task_group() as tasks:
+            # Links shield their own close, so a cancelled scope around this still detaches everything.
+            for link in reversed(self._links.values()):
+                tasks.start_soon(close, link)
+        if len(errors) == 1:
+            raise errors[0]
+        if errors:
+            raise ExceptionGroup("several links could not be closed", errors)
+
+    async def __aenter__(self) -> Attached:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    def __repr__(self) -> str:
+        return f"<Attached {', '.join(self._links) or 'nothing'}>"
+
+
+async def attach_programs(programs: Sequence[Program], *, required: bool) -> Attached:
+    """Attach *programs* one after the other where their sections say; all or nothing."""
+    links: dict[str, Link] = {}
+    skipped: list[str] = []
+    try:
+        for program in programs:
+            if program.default_kind is None and not required:
+                skipped.append(program.name)
+                continue
+            links[program.name] = await _attach(program)
+        if not links:
+            raise SpecError(
+                "no program says where it attaches: "
+                + (", ".join(f"{p.name!r} ({p.type.name})" for p in programs) or "there is none")
+                + "; attach each with program.attach(kind)"
+            )
+    except BaseException:
+        await Attached(links, ()).aclose()
+        raise
+    return Attached(links, tuple(skipped))
+
+
+async def _attach(program: Program) -> Any:
+    return await program.attach()

@@ -1,0 +1,227 @@
+"""A loaded object: its maps, programs and variables, under one owner."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING, Any, TypeVar, cast, final
+
+from aiobpf.collection.attached import Attached, attach_programs
+from aiobpf.collection.load import LoadPlan, load_collection
+from aiobpf.collection.names import Names
+from aiobpf.errors import ClosedError, SpecError
+from aiobpf.kernel.worker import in_worker
+from aiobpf.runtime import LoadOptions, LogPolicy, Map, Opening, Program, Variable
+from aiobpf.stream import PerfBuffer, RingBuffer
+from aiobpf.uapi import MapType
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from os import PathLike
+    from types import TracebackType
+
+    from anyio import CapacityLimiter
+
+    from aiobpf.btf import Btf
+    from aiobpf.collection.load import Loaded
+    from aiobpf.kernel import KernelBtfCache
+    from aiobpf.spec import CollectionSpec
+
+    Source = CollectionSpec | str | PathLike[str] | bytes
+
+B = TypeVar("B")
+
+
+@final
+class Collection:
+    """Maps, programs and variables of one object file, by name; closing it closes them, programs first.
+
+    Made by `aiobpf.load`. What is to outlive it is taken out with `detach`, or pinned.
+    """
+
+    __slots__ = ("_loaded", "maps", "programs", "spec", "variables")
+
+    def __init__(self, loaded: Loaded) -> None:
+        self._loaded: Loaded | None = loaded
+        self.spec: CollectionSpec = loaded.spec
+        self.maps: Names[Map] = Names("map", loaded.maps)
+        self.programs: Names[Program] = Names("program", loaded.programs)
+        self.variables: Names[Variable] = Names("variable", loaded.variables)
+
+    @classmethod
+    async def load(
+        cls,
+        source: Source,
+        *,
+        replace_maps: Mapping[str, Map] | None = None,
+        pin_path: str | PathLike[str] | None = None,
+        kernel_btf: Btf | str | PathLike[str] | None = None,
+        btf_cache: KernelBtfCache | None = None,
+        token: int | None = None,
+        programs: Iterable[str] | None = None,
+        log: LogPolicy | None = None,
+        limiter: CapacityLimiter | None = None,
+    ) -> Collection:
+        """`aiobpf.load` without the ``async with``: the caller ends it with `aclose`."""
+        plan = LoadPlan(
+            replace_maps=dict(replace_maps or {}),
+            pin_path=pin_path,
+            programs=None if programs is None else frozenset(programs),
+            options=LoadOptions(
+                kernel_btf=kernel_btf, btf_cache=btf_cache, token=token, log=log or LogPolicy(), limiter=limiter
+            ),
+        )
+        # One job for the whole collection: a hop to a thread costs as much as loading three small programs, and the
+        # job rolls back by itself, whether it fails or nobody waits for it any more.
+        return cls(await in_worker(load_collection, source, plan, dispose=_dispose, limiter=limiter))
+
+    # --- lifetime -----------------------------------------------------------------------------------------------------
+
+    @property
+    def is_closed(self) -> bool:
+        return self._loaded is None
+
+    async def aclose(self) -> None:
+        """Close programs, then variables and maps; idempotent. Links are closed by who made them, before this."""
+        loaded, self._loaded = self._loaded, None
+        if loaded is not None:
+            await loaded.aclose()
+
+    async def __aenter__(self) -> Collection:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    def __del__(self, _warn: Any = warnings.warn) -> None:
+        loaded = getattr(self, "_loaded", None)
+        if loaded is not None:
+            _warn(f"{self!r} was never closed", ResourceWarning, source=self)
+            loaded.close()
+
+    def _open(self) -> Loaded:
+        if self._loaded is None:
+            raise ClosedError("the collection is closed")
+        return self._loaded
+
+    def detach(self, owned: B) -> B:
+        """Hand a map or program of the collection out: the caller closes it from here on.
+
+        It stays in `maps` or `programs` by its name. SpecError if it is not the collection's.
+        """
+        self._open().release(owned)
+        return owned
+
+    # --- use ----------------------------------------------------------------------------------------------------------
+
+    def attach(self, *names: str) -> Opening[Attached]:
+        """Attach the named programs (default: all) where their sections say, in the order of the object file.
+
+        ``async with coll.attach() as links`` detaches them at the end; ``await coll.attach()`` hands the links over.
+        All or nothing: if one cannot attach, those before it are detached again. A program whose type attaches only to
+        what the user gives (an interface, a cgroup, a socket) is left out and listed in `Attached.skipped`; naming it
+        is a SpecError, and so is a collection in which no program says where it attaches.
+        """
+        self._open()
+        chosen = [self.programs[name] for name in names] if names else list(self.programs.values())
+        return Opening(lambda: attach_programs(chosen, required=bool(names)))
+
+    def stream(self, name: str, *, type: Any = None, **options: Any) -> RingBuffer | PerfBuffer:  # noqa: A002
+        """The events of a ring buffer or perf event array: ``async with coll.stream("events") as events``.
+
+        *type* says what an event is: a BTF type, the name of one in the object ("struct event"), or a Python class
+        whose fields are matched by name; by default the BTF type of the map's values, else bytes. *options* are those
+        of `RingBuffer` or `PerfBuffer`.
+        """
+        self._open()
+        map_ = self.maps[name]
+        if map_.type == MapType.RINGBUF:
+            return RingBuffer(map_, type, **options)
+        if map_.type == MapType.PERF_EVENT_ARRAY:
+            return PerfBuffer(map_, type, **options)
+        raise SpecError(
+            f"map {name!r} is a {map_.type.name} map; events come from RINGBUF and PERF_EVENT_ARRAY maps"
+        )
+
+    def bind(self, cls: type[B]) -> B:
+        """An object of the user's typed class, filled by the names and types of its annotations.
+
+        ::
+
+            class Monitor:
+                events: aiobpf.Map
+                on_exec: aiobpf.Program
+                enabled: aiobpf.Variable
+
+            monitor = coll.bind(Monitor)
+
+        SpecError names what the collection does not have, or has as something else.
+        """
+        from typing import get_type_hints
+
+        kinds: dict[Any, Names[Any]] = {Map: self.maps, Program: self.programs, Variable: self.variables}
+        values = {}
+        for name, kind in get_type_hints(cls).items():
+            if kind not in kinds:
+                raise SpecError(f"{cls.__name__}.{name} is annotated {kind!r}: Map, Program or Variable is needed")
+            values[name] = kinds[kind][name]
+        if "__attrs_attrs__" in cls.__dict__ or "__dataclass_fields__" in cls.__dict__:
+            return cls(**values)
+        bound = cls()
+        for name, value in values.items():
+            setattr(bound, name, value)
+        return bound
+
+    def __repr__(self) -> str:
+        state = "closed " if self.is_closed else ""
+        return f"<{state}Collection of {len(self.programs)} programs, {len(self.maps)} maps>"
+
+
+def load(
+    source: Source,
+    *,
+    replace_maps: Mapping[str, Map] | None = None,
+    pin_path: str | PathLike[str] | None = None,
+    kernel_btf: Btf | str | PathLike[str] | None = None,
+    btf_cache: KernelBtfCache | None = None,
+    token: int | None = None,
+    programs: Iterable[str] | None = None,
+    log: LogPolicy | None = None,
+    limiter: CapacityLimiter | None = None,
+) -> Opening[Collection]:
+    """Load an object file or a spec into the kernel: ``async with aiobpf.load("exec.bpf.o") as coll``.
+
+    All or nothing, in the order of the object file; the same source gives the same system calls. Loading never changes
+    a spec. A cancelled load leaves nothing behind.
+
+    *source*: a CollectionSpec, a path, or the bytes of an object file.
+    *replace_maps*: maps to use instead of the object's own, by name; they are duplicated, and stay the caller's.
+    *pin_path*: the folder of a bpffs in which maps that ask for pinning by name are found or made.
+    *kernel_btf*: types to relocate against instead of the running kernel's; a Btf, or the path of raw BTF or an ELF.
+    *btf_cache*: the running kernel's types, shared among loads.
+    *token*: the fd of a BPF token.
+    *programs*: load only these (default: all that the object does not mark with "?").
+    *log*: when and how much the verifier logs.
+    *limiter*: bounds how many loads run at once.
+
+    Raises ElfError, BtfError, SpecError (the source), CoreRelocationError, UnresolvedSymbolError, NotSupportedError (it
+    does not fit this kernel), VerifierError, MissingPrivilegeError and other KernelErrors.
+    """
+    return Opening(
+        lambda: Collection.load(
+            source,
+            replace_maps=replace_maps,
+            pin_path=pin_path,
+            kernel_btf=kernel_btf,
+            btf_cache=btf_cache,
+            token=token,
+            programs=programs,
+            log=log,
+            limiter=limiter,
+        )
+    )
+
+
+def _dispose(loaded: object) -> None:
+    cast("Loaded", loaded).close()

@@ -1,0 +1,161 @@
+"""The load plan: from a spec to open maps and programs, as one synchronous job that undoes itself on failure.
+
+Order, always the same: maps in the order of the spec, then what they hold, then programs in the order of the spec, then
+what refers to programs. Nothing here awaits; a worker thread runs it whole.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, final
+
+from attrs import define, field, frozen
+
+from aiobpf import kernel
+from aiobpf.elf import read_spec
+from aiobpf.errors import SpecError
+from aiobpf.link import kind_of
+from aiobpf.runtime import LoadContext, LoadOptions, Map, Prepared, Program, Section, Variable
+from aiobpf.runtime.map_create import fill_map, open_or_create, require_compatible
+from aiobpf.spec import CollectionSpec
+
+if TYPE_CHECKING:
+    from os import PathLike
+
+    from aiobpf.spec import MapSpec, ProgramSpec
+
+
+@frozen
+class LoadPlan:
+    """What to load of a spec, and how."""
+
+    replace_maps: dict[str, Map] = field(factory=dict)
+    pin_path: str | PathLike[str] | None = None
+    programs: frozenset[str] | None = None
+    options: LoadOptions = LoadOptions()
+
+
+@final
+@define(eq=False)
+class Loaded:
+    """What a load made, and the one owner of it."""
+
+    spec: CollectionSpec
+    maps: dict[str, Map] = field(factory=dict)
+    programs: dict[str, Program] = field(factory=dict)
+    variables: dict[str, Variable] = field(factory=dict)
+    sections: list[Section] = field(factory=list)
+    pinned: list[Map] = field(factory=list)
+    """Maps that this load gave a pin: a load that fails takes it away again."""
+    _owned: list[Map | Program] = field(factory=list)
+
+    def add_map(self, name: str, made: Map) -> None:
+        self._owned.append(made)
+        self.maps[name] = made
+
+    def add_program(self, made: Program) -> None:
+        self._owned.append(made)
+        self.programs[made.name] = made
+        if made.spec is not None:
+            made.default_kind = kind_of(made.spec)
+
+    def release(self, owned: object) -> None:
+        for i, candidate in enumerate(self._owned):
+            if candidate is owned:
+                del self._owned[i]
+                return
+        raise SpecError(f"{owned!r} does not belong to this collection")
+
+    def close(self) -> None:
+        """Close everything in reverse order, in place."""
+        for closeable in self._take():
+            closeable.close()
+
+    async def aclose(self) -> None:
+        """Close everything in reverse order, in one worker job."""
+        await kernel.close_in_worker(*self._take())
+
+    def _take(self) -> list[Any]:
+        owned, self._owned = self._owned, []
+        sections, self.sections = self.sections, []
+        return [*reversed(sections), *reversed(owned)]
+
+
+def load_collection(source: CollectionSpec | str | PathLike[str] | bytes, plan: LoadPlan) -> Loaded:
+    """Load *source*; an error leaves nothing open, attached or pinned."""
+    spec = source if isinstance(source, CollectionSpec) else read_spec(source)
+    chosen = _chosen(spec, plan)
+    unknown = [name for name in plan.replace_maps if name not in spec.maps]
+    if unknown:
+        raise SpecError(f"replace_maps has {', '.join(map(repr, unknown))}, which the object does not have")
+    loaded = Loaded(spec)
+    try:
+        with LoadContext(plan.options, spec.types) as context:
+            prepared = [Prepared(program, context) for program in chosen]
+            for map_spec in spec.maps.values():
+                context.btf.add_map(map_spec)
+            context.btf.load(plan.options.token)
+            new = _open_maps(loaded, spec, plan, context)
+            for map_spec in new:
+                _fill(loaded, map_spec, context, with_programs=False)
+            for program in prepared:
+                loaded.add_program(program.load(loaded.maps))
+            for map_spec in new:
+                _fill(loaded, map_spec, context, with_programs=True)
+        _make_variables(loaded, spec)
+    except BaseException:
+        for map_ in loaded.pinned:
+            map_.unpin()
+        loaded.close()
+        raise
+    return loaded
+
+
+def _chosen(spec: CollectionSpec, plan: LoadPlan) -> list[ProgramSpec]:
+    if plan.programs is None:
+        return [program for program in spec.programs.values() if program.autoload]
+    unknown = plan.programs - spec.programs.keys()
+    if unknown:
+        raise SpecError(f"the object has no program {', '.join(map(repr, sorted(unknown)))}")
+    return [program for name, program in spec.programs.items() if name in plan.programs]
+
+
+def _open_maps(loaded: Loaded, spec: CollectionSpec, plan: LoadPlan, context: LoadContext) -> list[MapSpec]:
+    """Replace, find by pin or create every map; the specs of those that are new."""
+    new: list[MapSpec] = []
+    for name, map_spec in spec.maps.items():
+        given = plan.replace_maps.get(name)
+        if given is not None:
+            require_compatible(given, map_spec, "the map given for it in replace_maps")
+            loaded.add_map(name, given.duplicate(map_spec, spec.types))
+            continue
+        made, is_new = open_or_create(map_spec, plan.pin_path, context.btf, token=plan.options.token)
+        loaded.add_map(name, made)
+        if is_new:
+            new.append(map_spec)
+            if made.pin_path is not None:
+                loaded.pinned.append(made)
+    return new
+
+
+def _fill(loaded: Loaded, map_spec: MapSpec, context: LoadContext, *, with_programs: bool) -> None:
+    """Write what a new map holds at first: everything but programs before they are loaded, programs after."""
+    names = loaded.spec.programs
+    contents = context.contents(map_spec, loaded.spec.externs.values())
+    now = {key: value for key, value in contents.items() if (isinstance(value, str) and value in names) == with_programs}
+    made = loaded.maps[map_spec.name]
+    fill_map(made, now, loaded.maps, loaded.programs)
+    if map_spec.is_frozen and not with_programs:
+        made.freeze()
+
+
+def _make_variables(loaded: Loaded, spec: CollectionSpec) -> None:
+    sections: dict[str, Section] = {}
+    for name, variable in spec.variables.items():
+        section = sections.get(variable.section)
+        if section is None:
+            map_spec = spec.maps[variable.section]
+            section = Section(loaded.maps[variable.section], is_read_only=map_spec.is_frozen)
+            sections[variable.section] = section
+            loaded.sections.append(section)
+        loaded.variables[name] = Variable(variable, section)
+

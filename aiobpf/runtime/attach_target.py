@@ -1,0 +1,68 @@
+"""The kernel type that a program is verified against: the function, tracepoint or hook named in its section."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from typing import TYPE_CHECKING
+
+from aiobpf.btf import Function, Typedef
+from aiobpf.errors import SpecError, UnresolvedSymbolError
+from aiobpf.uapi import AttachType, ProgramType
+
+if TYPE_CHECKING:
+    from aiobpf.btf import Btf, Type
+    from aiobpf.kernel import KernelType
+    from aiobpf.runtime.load_context import LoadContext
+    from aiobpf.spec import ProgramSpec
+
+_FUNCTION_TARGETS = frozenset(
+    {AttachType.TRACE_FENTRY, AttachType.TRACE_FEXIT, AttachType.MODIFY_RETURN, AttachType.TRACE_FSESSION}
+)
+
+
+def attach_target(spec: ProgramSpec, context: LoadContext) -> KernelType | None:
+    """What *spec* is verified against, or None where its type needs nothing of the kind.
+
+    UnresolvedSymbolError where this kernel has no such function, tracepoint or hook.
+    """
+    names = _target_names(spec)
+    if names is None:
+        return None
+    prefix, kind, what = names
+    if not spec.attach_to:
+        raise SpecError(
+            f"program {spec.name!r} (section {spec.section!r}) names no {what}: the section says it after a slash, or "
+            "set attach_to in its spec"
+        )
+    module, _, name = spec.attach_to.rpartition(":")
+    found = context.cache.find(prefix + name, kind, module=module or None)
+    if found is None:
+        raise UnresolvedSymbolError(
+            f"program {spec.name!r}: the kernel has no {what} {name!r}"
+            f"{_suggestion(context.vmlinux, prefix, name, kind)}",
+            name,
+        )
+    return found
+
+
+def _target_names(spec: ProgramSpec) -> tuple[str, type[Type], str] | None:
+    """The prefix of the BTF name, its kind, and the word for it."""
+    if spec.type == ProgramType.TRACING:
+        if spec.attach_type == AttachType.TRACE_RAW_TP:
+            return "btf_trace_", Typedef, "tracepoint"
+        if spec.attach_type == AttachType.TRACE_ITER:
+            return "bpf_iter_", Function, "iterator"
+        if spec.attach_type in _FUNCTION_TARGETS:
+            return "", Function, "function"
+    if spec.type == ProgramType.LSM:
+        return "bpf_lsm_", Function, "LSM hook"
+    return None
+
+
+def _suggestion(btf: Btf, prefix: str, name: str, kind: type[Type]) -> str:
+    # Only in the error path, and only for the small name spaces: all functions of a kernel would take a second.
+    if not prefix:
+        return " (or it was inlined, or it is not traceable)"
+    names = [one.name.removeprefix(prefix) for one in btf.types if isinstance(one, kind) and one.name.startswith(prefix)]
+    close = get_close_matches(name, names)
+    return f"; did you mean {' or '.join(map(repr, close[:2]))}?" if close else ""

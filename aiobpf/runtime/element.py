@@ -1,0 +1,174 @@
+"""What the keys and values of a map are to Python, by the map's type and its BTF.
+
+With BTF a key or value is what `aiobpf.btf.codec` makes of it. Without, it is bytes; an int is taken too where the size
+is 1, 2, 4 or 8 (this machine's byte order). Some map types say themselves what an element is: an index, a file
+descriptor, one value a CPU.
+"""
+
+from __future__ import annotations
+
+import struct
+import sys
+from typing import TYPE_CHECKING, Any, Protocol, SupportsIndex, final, runtime_checkable
+
+from aiobpf.btf import codec
+from aiobpf.errors import CodecError
+from aiobpf.runtime.percpu import PerCpu
+from aiobpf.uapi import MapType
+
+if TYPE_CHECKING:
+    from aiobpf.btf import Type
+
+PER_CPU_TYPES = frozenset(
+    {MapType.PERCPU_HASH, MapType.PERCPU_ARRAY, MapType.LRU_PERCPU_HASH, MapType.PERCPU_CGROUP_STORAGE}
+)
+MAP_IN_MAP_TYPES = frozenset({MapType.ARRAY_OF_MAPS, MapType.HASH_OF_MAPS})
+FD_VALUE_TYPES = MAP_IN_MAP_TYPES | {MapType.PROG_ARRAY, MapType.PERF_EVENT_ARRAY, MapType.CGROUP_ARRAY}
+INDEXED_TYPES = frozenset(
+    {
+        MapType.ARRAY,
+        MapType.PERCPU_ARRAY,
+        MapType.PROG_ARRAY,
+        MapType.PERF_EVENT_ARRAY,
+        MapType.CGROUP_ARRAY,
+        MapType.ARRAY_OF_MAPS,
+        MapType.DEVMAP,
+        MapType.CPUMAP,
+        MapType.XSKMAP,
+        MapType.SOCKMAP,
+        MapType.REUSEPORT_SOCKARRAY,
+    }
+)
+
+
+class ElementCodec(Protocol):
+    """From Python to the bytes of one key or value, and back."""
+
+    @property
+    def size(self) -> int:
+        """Bytes that the kernel reads and writes."""
+        ...
+
+    def encode(self, value: Any) -> bytes: ...
+    def decode(self, buffer: bytes, offset: int = 0) -> Any: ...
+
+
+@runtime_checkable
+class HasFd(Protocol):
+    def fileno(self) -> int: ...
+
+
+@final
+class BytesElement:
+    """An element of which only the size is known."""
+
+    __slots__ = ("size",)
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+
+    def encode(self, value: Any) -> bytes:
+        if isinstance(value, int) and self.size in {1, 2, 4, 8}:
+            try:
+                return value.to_bytes(self.size, sys.byteorder, signed=value < 0)
+            except OverflowError as error:
+                raise CodecError(f"{value} does not fit {self.size} bytes") from error
+        if isinstance(value, (bytes, bytearray, memoryview)):
+            raw = bytes(value)
+            if len(raw) != self.size:
+                raise CodecError(f"the map has no BTF type here and takes {self.size} bytes, not {len(raw)}")
+            return raw
+        raise CodecError(
+            f"the map has no BTF type here and takes bytes ({self.size} of them), not {type(value).__name__}"
+        )
+
+    def decode(self, buffer: bytes, offset: int = 0) -> bytes:
+        return buffer[offset : offset + self.size]
+
+
+@final
+class IndexElement:
+    """The u32 index of an array-like map."""
+
+    __slots__ = ()
+    size = 4
+    _struct = struct.Struct("=I")
+
+    def encode(self, value: SupportsIndex) -> bytes:
+        try:
+            return self._struct.pack(value)
+        except struct.error as error:
+            raise CodecError(f"an index is an integer from 0 to 2**32 - 1, not {value!r}") from error
+
+    def decode(self, buffer: bytes, offset: int = 0) -> int:
+        return int(self._struct.unpack_from(buffer, offset)[0])
+
+
+@final
+class FdElement:
+    """A value that is an fd when written (a map, program or cgroup) and the object's id when read."""
+
+    __slots__ = ()
+    size = 4
+    _struct = struct.Struct("=I")
+
+    def encode(self, value: Any) -> bytes:
+        if isinstance(value, HasFd):
+            value = value.fileno()
+        try:
+            return self._struct.pack(value)
+        except struct.error as error:
+            raise CodecError(f"the map takes objects that have an fd, or an fd's number, not {value!r}") from error
+
+    def decode(self, buffer: bytes, offset: int = 0) -> int:
+        return int(self._struct.unpack_from(buffer, offset)[0])
+
+
+@final
+class PerCpuElement:
+    """One value for each possible CPU, each in a slot rounded up to 8 bytes (kernel/bpf/arraymap.c, hashtab.c)."""
+
+    __slots__ = ("_cpus", "_stride", "_value", "size")
+
+    def __init__(self, value: ElementCodec, cpus: int) -> None:
+        self._value = value
+        self._cpus = cpus
+        self._stride = (value.size + 7) & ~7
+        self.size = self._stride * cpus
+
+    def encode(self, value: Any) -> bytes:
+        if isinstance(value, (PerCpu, list, tuple)):
+            if len(value) != self._cpus:
+                raise CodecError(f"{len(value)} values for {self._cpus} possible CPUs")
+            values = [self._value.encode(one) for one in value]
+        else:
+            values = [self._value.encode(value)] * self._cpus
+        return b"".join(one.ljust(self._stride, b"\0") for one in values)
+
+    def decode(self, buffer: bytes, offset: int = 0) -> PerCpu[Any]:
+        decode, stride = self._value.decode, self._stride
+        return PerCpu([decode(buffer, offset + cpu * stride) for cpu in range(self._cpus)])
+
+
+def key_codec(type_: MapType, size: int, btf_type: Type | None) -> ElementCodec:
+    """How keys of a map of *type_* with *size* bytes are written."""
+    return _plain(size, btf_type, IndexElement() if type_ in INDEXED_TYPES and size == 4 else None)
+
+
+def value_codec(type_: MapType, size: int, btf_type: Type | None, possible_cpus: int) -> ElementCodec:
+    """How values of a map of *type_* with *size* bytes are written; *possible_cpus* counts for per-CPU types."""
+    if type_ in FD_VALUE_TYPES:
+        return FdElement()
+    plain = _plain(size, btf_type, None)
+    return PerCpuElement(plain, possible_cpus) if type_ in PER_CPU_TYPES else plain
+
+
+def _plain(size: int, btf_type: Type | None, fallback: ElementCodec | None) -> ElementCodec:
+    if btf_type is not None:
+        try:
+            typed = codec(btf_type)
+        except CodecError:  # a type without a value (a function, a forward declaration): its bytes are still there
+            typed = None
+        if typed is not None and typed.size == size:
+            return typed
+    return fallback if fallback is not None else BytesElement(size)

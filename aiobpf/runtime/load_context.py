@@ -1,0 +1,113 @@
+"""What one load shares among its programs: the kernel's types, the relocator, the BTF that it builds."""
+
+from __future__ import annotations
+
+import sys
+from functools import cached_property
+from typing import TYPE_CHECKING, final
+
+from aiobpf import kernel
+from aiobpf.asm import CallKind
+from aiobpf.btf import Btf, CoreRelocator
+from aiobpf.errors import BtfError, NotSupportedError
+from aiobpf.runtime.kconfig_values import KCONFIG, kconfig_contents
+from aiobpf.runtime.program_btf import ProgramBtf
+from aiobpf.spec import ExternKind
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from types import TracebackType
+
+    from aiobpf.asm import Instructions
+    from aiobpf.btf import Type
+    from aiobpf.kernel import KernelBtfCache, KernelType
+    from aiobpf.runtime.options import LoadOptions
+    from aiobpf.spec import Extern, MapSpec
+
+_CALL = 0x85
+_OLDER_HELPERS = {113: 4, 115: 45, 112: 4, 114: 45}
+"""probe_read_kernel, probe_read_kernel_str, probe_read_user, probe_read_user_str: to probe_read and probe_read_str."""
+
+
+
+@final
+class LoadContext:
+    """Made at the start of a load and closed at its end; everything in it is made when first asked for."""
+
+    def __init__(self, options: LoadOptions, types: Btf | None) -> None:
+        self.options = options
+        self.btf = ProgramBtf(types)
+
+    def __enter__(self) -> LoadContext:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.btf.__exit__(kind, error, traceback)
+
+    @cached_property
+    def cache(self) -> KernelBtfCache:
+        """The running kernel's types: the caller's cache, or this load's own."""
+        return self.options.btf_cache or kernel.KernelBtfCache()
+
+    @property
+    def vmlinux(self) -> Btf:
+        """The running kernel's own types: attach targets and kfuncs have their ids in it, whatever CO-RE is done
+        against. NotSupportedError where the kernel has none."""
+        return self.cache.vmlinux()
+
+    @cached_property
+    def relocator(self) -> CoreRelocator:
+        """CO-RE for all programs of the load, in order; one relocation's answer narrows the next one's candidates."""
+        given = self.options.kernel_btf
+        if given is None:
+            try:
+                return CoreRelocator(
+                    [self.vmlinux],
+                    more_targets=self.cache.modules,
+                    byte_order=sys.byteorder,
+                    local_type_id=self.btf.add_type,
+                )
+            except NotSupportedError as error:
+                raise NotSupportedError(
+                    error.feature, error.since, "Give the kernel's types as a file: load(..., kernel_btf='vmlinux.btf')"
+                ) from error
+        try:
+            btf = given if isinstance(given, Btf) else Btf.from_file(given)
+        except OSError as error:
+            raise BtfError(f"kernel_btf: {error}") from error
+        return CoreRelocator([btf], byte_order=sys.byteorder, local_type_id=self.btf.add_type)
+
+    def find_kernel_type(self, name: str, kind: type[Type]) -> KernelType | None:
+        """The running kernel's function or variable of that name: in vmlinux, else in the modules; None if nowhere."""
+        return self.cache.find(name, kind)
+
+    def kallsyms_address(self, name: str) -> int | None:
+        """The address of a kernel symbol, or None where there is none.
+
+        /proc/kallsyms is read once for the load. BpfError where the name is ambiguous or addresses are hidden.
+        """
+        return self._kallsyms.address_of(name) if name in self._kallsyms else None
+
+    @cached_property
+    def _kallsyms(self) -> kernel.Kallsyms:
+        return kernel.Kallsyms.read()
+
+    def replace_missing_helpers(self, instructions: Instructions) -> None:
+        """Helpers that an old kernel lacks and an older one does as well: bpf_probe_read_kernel and its kin (5.5)."""
+        calls = [
+            (index, old)
+            for index in instructions.find(_CALL, CallKind.HELPER)
+            if (old := _OLDER_HELPERS.get(instructions.fields(index)[4])) is not None
+        ]
+        if calls and not kernel.supports_probe_read_kernel():
+            for index, old in calls:
+                instructions.patch(index, constant=old)
+
+    def contents(self, spec: MapSpec, externs: Iterable[Extern] = ()) -> Mapping[bytes, bytes | str]:
+        """What the map of *spec* holds at first; that of .kconfig is asked of the running kernel."""
+        if spec.name != KCONFIG:
+            return spec.contents
+        values = [extern for extern in externs if extern.kind is ExternKind.KCONFIG]
+        return {bytes(4): kconfig_contents(spec.value_size, values)}

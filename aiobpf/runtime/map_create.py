@@ -1,0 +1,237 @@
+"""From a MapSpec to a map: what the kernel wants of each type, what it holds at first, and pins that are found again."""
+
+from __future__ import annotations
+
+import errno
+import mmap as _mmap
+import os
+import struct
+from typing import TYPE_CHECKING
+
+import attrs
+
+from aiobpf import kernel
+from aiobpf.errors import KernelError, NotSupportedError, SpecError
+from aiobpf.runtime.element import MAP_IN_MAP_TYPES, PER_CPU_TYPES
+from aiobpf.runtime.map import Map
+from aiobpf.spec import Pinning
+from aiobpf.uapi import MapFlags, MapType
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from os import PathLike
+
+    from aiobpf.kernel import OwnedFd
+    from aiobpf.runtime.program import Program
+    from aiobpf.runtime.program_btf import TypeIds
+    from aiobpf.spec import MapSpec
+
+# Types whose map_check_btf is missing in the kernel: a BTF key or value makes BPF_MAP_CREATE fail (kernel/bpf/syscall.c).
+_WITHOUT_BTF = frozenset(
+    {
+        MapType.PERF_EVENT_ARRAY,
+        MapType.PROG_ARRAY,
+        MapType.CGROUP_ARRAY,
+        MapType.STACK_TRACE,
+        MapType.ARRAY_OF_MAPS,
+        MapType.HASH_OF_MAPS,
+        MapType.DEVMAP,
+        MapType.DEVMAP_HASH,
+        MapType.CPUMAP,
+        MapType.XSKMAP,
+        MapType.SOCKMAP,
+        MapType.SOCKHASH,
+        MapType.REUSEPORT_SOCKARRAY,
+        MapType.QUEUE,
+        MapType.STACK,
+        MapType.RINGBUF,
+        MapType.USER_RINGBUF,
+        MapType.ARENA,
+    }
+)
+_FD = struct.Struct("=I")
+_RINGS = frozenset({MapType.RINGBUF, MapType.USER_RINGBUF})
+_FD_ARRAYS = frozenset({MapType.PERF_EVENT_ARRAY, MapType.PROG_ARRAY, MapType.CGROUP_ARRAY})
+
+_SINCE: Mapping[MapType, str] = {
+    MapType.LPM_TRIE: "4.11",
+    MapType.DEVMAP_HASH: "5.4",
+    MapType.STRUCT_OPS: "5.6",
+    MapType.RINGBUF: "5.8",
+    MapType.INODE_STORAGE: "5.10",
+    MapType.TASK_STORAGE: "5.11",
+    MapType.BLOOM_FILTER: "5.16",
+    MapType.USER_RINGBUF: "6.1",
+    MapType.CGRP_STORAGE: "6.2",
+    MapType.ARENA: "6.9",
+    MapType.INSN_ARRAY: "6.19",
+    MapType.RHASH: "7.2",
+}
+
+
+def create_map(spec: MapSpec, *, token: int | None = None) -> Map:
+    """The map of *spec* alone, filled and frozen; its contents name no other map or program."""
+    from aiobpf.runtime.program_btf import ProgramBtf
+
+    with ProgramBtf() as btf:
+        btf.add_map(spec)
+        btf.load(token)
+        made = create_empty_map(spec, btf, token=token)
+    try:
+        fill_map(made, spec.contents, {}, {})
+        if spec.is_frozen:
+            made.freeze()
+    except BaseException:
+        made.close()
+        raise
+    return made
+
+
+def fit_to_kernel(spec: MapSpec) -> MapSpec:
+    """*spec* with what the kernel wants filled in: sizes of fd arrays, entries by CPU, ring sizes, mappable sections."""
+    changes: dict[str, int] = {}
+    if spec.type in _FD_ARRAYS | MAP_IN_MAP_TYPES:
+        changes["value_size"] = spec.value_size or 4
+        if spec.type != MapType.HASH_OF_MAPS:
+            changes["key_size"] = spec.key_size or 4
+    if spec.type == MapType.PERF_EVENT_ARRAY and spec.max_entries == 0:
+        changes["max_entries"] = len(kernel.possible_cpus())
+    if spec.type in _RINGS:
+        changes["max_entries"] = _ring_size(spec.max_entries)
+    if spec.section is not None and spec.type == MapType.ARRAY:
+        changes["flags"] = spec.flags | MapFlags.MMAPABLE
+    return attrs.evolve(spec, **changes) if changes else spec
+
+
+def _ring_size(size: int) -> int:
+    """A ring is a power of two of at least one page (kernel/bpf/ringbuf.c), in bytes; rounded up as libbpf does."""
+    if size == 0:
+        return 0  # the kernel's EINVAL says it
+    return max(_mmap.PAGESIZE, 1 << (size - 1).bit_length())
+
+
+def create_empty_map(spec: MapSpec, types: TypeIds, *, token: int | None = None) -> Map:
+    """The map of *spec* with nothing in it; *types* knows the ids of its key and value in a loaded BTF."""
+    spec = fit_to_kernel(spec)
+    subject = f"map {spec.name!r}"
+    inner: OwnedFd | Map | None = None
+    if spec.type in MAP_IN_MAP_TYPES:
+        if spec.inner is None:
+            raise SpecError(f"{subject} is a {spec.type.name} map without an inner map: declare its values")
+        inner = create_empty_map(spec.inner, types, token=token)
+    try:
+        ids = None if spec.type in _WITHOUT_BTF else types.map_ids(spec)
+        fd = kernel.create_map(
+            spec.type,
+            spec.key_size,
+            spec.value_size,
+            spec.max_entries,
+            name=spec.name,
+            flags=spec.flags,
+            inner=inner,
+            map_extra=spec.map_extra,
+            numa_node=spec.numa_node,
+            token=token,
+            btf=None if ids is None else types.fd,
+            key_type_id=0 if ids is None else ids[0],
+            value_type_id=0 if ids is None else ids[1],
+        )
+    except KernelError as error:
+        since = _SINCE.get(spec.type)
+        if error.errno == errno.EINVAL and since is not None and not kernel.supports_map_type(spec.type):
+            raise NotSupportedError(f"a {spec.type.name} map ({subject})", since) from error
+        raise
+    finally:
+        if inner is not None:
+            inner.close()
+    try:
+        return Map(
+            fd,
+            name=spec.name,
+            type=spec.type,
+            key_size=spec.key_size,
+            value_size=spec.value_size,
+            max_entries=spec.max_entries,
+            flags=spec.flags,
+            key_type=spec.key,
+            value_type=spec.value,
+            types=types.source,
+            spec=spec,
+        )
+    except BaseException:
+        fd.close()
+        raise
+
+
+def fill_map(
+    made: Map,
+    contents: Mapping[bytes, bytes | str],
+    maps: Mapping[str, Map],
+    programs: Mapping[str, Program],
+) -> None:
+    """Write *contents*; a value that is a name is the fd of that map or program."""
+    elements = made.elements
+    for key, value in contents.items():
+        if isinstance(value, str):
+            target = maps.get(value) or programs.get(value)
+            if target is None:
+                raise SpecError(f"map {made.name!r} is to hold {value!r}, which is no map or program that was loaded")
+            elements.update(key, _FD.pack(target.fileno()), 0)
+        elif made.type in PER_CPU_TYPES:
+            elements.update(key, made.value_codec.encode(value), 0)
+        elif any(value) or made.type != MapType.ARRAY:  # an array begins as zeros
+            elements.update(key, value, 0)
+
+
+def open_or_create(
+    spec: MapSpec, pin_path: str | PathLike[str] | None, types: TypeIds, *, token: int | None
+) -> tuple[Map, bool]:
+    """The map pinned under its name in *pin_path* if it asks for that and is there, else a new one; whether it is new.
+
+    A new one is pinned. SpecError where the spec asks for a pin and no folder was given, or where the pinned map is
+    another kind of map than the spec's.
+    """
+    if spec.pinning == Pinning.NONE:
+        return create_empty_map(spec, types, token=token), True
+    if pin_path is None:
+        raise SpecError(
+            f"map {spec.name!r} wants to be pinned by name: give the folder, load(..., pin_path='/sys/fs/bpf/...')"
+        )
+    path = os.path.join(os.fspath(pin_path), _file_name(spec.name))
+    try:
+        fd = kernel.open_pin(path)
+    except FileNotFoundError:
+        made = create_empty_map(spec, types, token=token)
+        try:
+            made.pin(path)
+        except BaseException:
+            made.close()
+            raise
+        return made, True
+    found = Map.from_fd(fd, spec, types.source)
+    found.pin_path = path
+    try:
+        require_compatible(found, spec, f"the map pinned at {path}")
+    except BaseException:
+        found.close()
+        raise
+    return found, False
+
+
+def _file_name(name: str) -> str:
+    if "/" in name or name in {"", ".", ".."}:
+        raise SpecError(f"a map named {name!r} cannot be pinned by its name")
+    return name.replace(".", "_")  # bpffs refuses dots (since 5.2 it keeps them for itself)
+
+
+def require_compatible(found: Map, spec: MapSpec, what: str) -> None:
+    """SpecError listing each difference between *found* and what *spec* needs."""
+    spec = fit_to_kernel(spec)
+    differences = [
+        f"{field} {getattr(found, field)!r} instead of {getattr(spec, field)!r}"
+        for field in ("type", "key_size", "value_size", "max_entries", "flags")
+        if getattr(found, field) != getattr(spec, field)
+    ]
+    if differences:
+        raise SpecError(f"{what} does not fit map {spec.name!r}: it has {', '.join(differences)}")
+

@@ -1,0 +1,46 @@
+"""How to load: everything a load may be told, in one value."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from attrs import frozen
+
+if TYPE_CHECKING:
+    from os import PathLike
+
+    from anyio import CapacityLimiter
+
+    from aiobpf.btf import Btf
+    from aiobpf.kernel import KernelBtfCache
+
+
+@frozen
+class LogPolicy:
+    """When the verifier writes its log, and how much.
+
+    Quiet first: a program that loads needs no log, and writing one costs. Refused, it is loaded once more at *level*
+    with a buffer of *size* bytes that doubles while the kernel says ENOSPC, up to *max_size*. `always` asks for the log
+    of programs that load as well; it is then their `Program.log`. Levels are the kernel's: 1 errors and states at
+    branches, 2 every instruction, 4 statistics only.
+    """
+
+    level: int = 1
+    size: int = 1 << 16
+    max_size: int = 1 << 30
+    always: bool = False
+
+
+@frozen
+class LoadOptions:
+    """What `aiobpf.load` passes on to each map and program.
+
+    *kernel_btf* replaces the running kernel's types for CO-RE (a path or a Btf); *btf_cache* shares the running
+    kernel's among loads; *token* is the fd of a BPF token (6.9).
+    """
+
+    kernel_btf: Btf | str | PathLike[str] | None = None
+    btf_cache: KernelBtfCache | None = None
+    token: int | None = None
+    log: LogPolicy = LogPolicy()
+    limiter: CapacityLimiter | None = None

@@ -1,0 +1,199 @@
+"""A program in the kernel."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeVar, final
+
+from aiobpf import kernel
+from aiobpf.errors import ClosedError, SpecError
+from aiobpf.kernel.worker import in_worker
+from aiobpf.runtime.attach import AttachKind, Closeable, Opening
+from aiobpf.runtime.options import LoadOptions
+from aiobpf.uapi import ProgramType
+
+if TYPE_CHECKING:
+    from os import PathLike
+    from types import TracebackType
+
+    from aiobpf.kernel import OwnedFd, ProgramStats, TestRun
+    from aiobpf.runtime.map import Map
+    from aiobpf.runtime.program_info import ProgramInfo
+    from aiobpf.spec import ProgramSpec
+
+C = TypeVar("C", bound=Closeable)
+
+
+@final
+class Program:
+    """A verified program, and the one owner of its fd. The kernel keeps the maps that it uses."""
+
+    __slots__ = ("_fd", "_owned_maps", "default_kind", "log", "name", "spec", "type")
+
+    def __init__(
+        self,
+        fd: OwnedFd,
+        *,
+        name: str,
+        type: ProgramType,  # noqa: A002 - the field's own word
+        spec: ProgramSpec | None = None,
+        log: str = "",
+    ) -> None:
+        self._fd = fd
+        self.name = name
+        self.type = type
+        self.spec = spec
+        self.log = log
+        self.default_kind: AttachKind[Any] | None = None
+        """Where `attach` hangs it if nothing else is said; a Collection sets it from the section's name."""
+        self._owned_maps: tuple[Map, ...] = ()
+
+    @classmethod
+    def load(cls, spec: ProgramSpec, options: LoadOptions | None = None) -> Opening[Program]:
+        """Load one program alone; the maps that its instructions refer to are created and kept open with it.
+
+        ``await`` gives the program, ``async with`` closes it at the end. VerifierError says why the kernel refused it.
+        """
+        from aiobpf.runtime.program_load import load_alone
+
+        options = options or LoadOptions()
+        return Opening(
+            lambda: in_worker(load_alone, spec, options, dispose=Program.close, limiter=options.limiter)
+        )
+
+    @classmethod
+    def from_id(cls, id: int) -> Program:  # noqa: A002 - the field's own word
+        """The kernel's program of that id; FileNotFoundError (ENOENT) if there is none."""
+        return cls.from_fd(kernel.program_by_id(id))
+
+    @classmethod
+    def from_pin(cls, path: str | PathLike[str]) -> Program:
+        """The program pinned at *path* in a bpffs."""
+        return cls.from_fd(kernel.open_pin(path))
+
+    @classmethod
+    def from_fd(cls, fd: OwnedFd) -> Program:
+        """A program that is open already; it owns *fd* from here on, also if this fails."""
+        try:
+            info = kernel.program_info(fd)
+            return cls(fd, name=info.name, type=ProgramType(info.type))
+        except BaseException:
+            fd.close()
+            raise
+
+    # --- lifetime -----------------------------------------------------------------------------------------------------
+
+    def fileno(self) -> int:
+        """The program's fd; ClosedError once it is closed."""
+        if self._fd.is_closed:
+            raise ClosedError(f"program {self.name!r} is closed")
+        return self._fd.fileno()
+
+    @property
+    def is_closed(self) -> bool:
+        return self._fd.is_closed
+
+    @property
+    def maps(self) -> tuple[Map, ...]:
+        """The maps that were made for a program loaded alone; they close with it."""
+        return self._owned_maps
+
+    def own_maps(self, maps: tuple[Map, ...]) -> None:
+        """Close *maps* with the program."""
+        self._owned_maps = maps
+
+    def close(self) -> None:
+        """Close without waiting on the event loop; prefer `aclose`."""
+        self._fd.close()
+        for map_ in self._owned_maps:
+            map_.close()
+
+    async def aclose(self) -> None:
+        """Close the program; idempotent. It runs on where a link, a pin or another fd holds it."""
+        if not self._fd.is_closed:
+            await kernel.close_in_worker(self._fd, *self._owned_maps)
+
+    async def __aenter__(self) -> Program:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    # --- use ----------------------------------------------------------------------------------------------------------
+
+    def attach(self, kind: AttachKind[C] | None = None) -> Opening[C]:
+        """Hang the program on a hook: ``async with program.attach(Xdp("eth0")) as link`` or ``link = await ...``.
+
+        Without *kind*, where its section's name says. NotSupportedError names what this kernel lacks.
+        """
+        chosen: AttachKind[C] | None = kind if kind is not None else self.default_kind
+        if chosen is None:
+            section = f" (section {self.spec.section!r})" if self.spec else ""
+            raise SpecError(
+                f"program {self.name!r}{section} says no place to attach to: give one, as in "
+                'program.attach(aiobpf.link.Xdp("eth0"))'
+            )
+        return Opening(lambda: chosen.attach_program(self))
+
+    async def run(
+        self,
+        data: bytes = b"",
+        *,
+        context: bytes = b"",
+        repeat: int = 1,
+        data_size_out: int | None = None,
+        flags: int = 0,
+        cpu: int = 0,
+        batch_size: int = 0,
+    ) -> TestRun:
+        """Run the program once or *repeat* times on *data* (BPF_PROG_TEST_RUN), in a worker thread.
+
+        The result has the return value, the data and context as the program left them, and the mean time of a run in
+        ns. Not every type can be run so: NotSupportedError (ENOTSUPP) or EINVAL.
+        """
+        return await in_worker(self.run_sync, data, context, repeat, data_size_out, flags, cpu, batch_size)
+
+    def run_sync(
+        self,
+        data: bytes = b"",
+        context: bytes = b"",
+        repeat: int = 1,
+        data_size_out: int | None = None,
+        flags: int = 0,
+        cpu: int = 0,
+        batch_size: int = 0,
+    ) -> TestRun:
+        """`run` in place: a single run takes about a microsecond, for tests and benchmarks."""
+        return kernel.test_run(
+            self.fileno(),
+            data,
+            context=context,
+            repeat=repeat,
+            data_size_out=data_size_out,
+            flags=flags,
+            cpu=cpu,
+            batch_size=batch_size,
+            subject=f"program {self.name!r}",
+        )
+
+    async def info(self) -> ProgramInfo:
+        """What the kernel says of the program, its instructions with symbols and source lines among it."""
+        from aiobpf.runtime.program_info import read_program_info
+
+        return await in_worker(read_program_info, self)
+
+    def stats(self) -> ProgramStats:
+        """Run time in ns and run count; they count while BPF statistics are enabled (`aiobpf.kernel.enable_stats`)."""
+        return kernel.program_stats(self._fd)
+
+    def pin(self, path: str | PathLike[str]) -> None:
+        """Give the program a name in a bpffs; it lives as long as that."""
+        kernel.pin(self._fd, path, subject=f"program {self.name!r}")
+
+    def bind_map(self, map_: Map) -> None:
+        """Keep *map_* alive as long as the program lives, though it does not refer to it (5.10)."""
+        kernel.bind_map(self.fileno(), map_.fileno(), subject=f"program {self.name!r}")
+
+    def __repr__(self) -> str:
+        return f"<{'closed ' if self.is_closed else ''}Program {self.name!r} {self.type.name}>"

@@ -1,0 +1,110 @@
+"""The BTF that goes into the kernel with a load: only what its maps and programs use.
+
+An object's own BTF is never loaded whole. The types of map keys and values, of functions, and the text of source lines
+are collected from the specs into one blob, once for the whole load, and every map and program refers to that.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Protocol, final
+
+from aiobpf import kernel
+from aiobpf.btf import BtfBuilder, DataSection, Void, encode_ext_infos, size_of
+from aiobpf.errors import BtfError, ClosedError
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from aiobpf.asm import Instructions
+    from aiobpf.btf import Btf, Type
+    from aiobpf.kernel import OwnedFd
+    from aiobpf.spec import MapSpec
+
+
+class TypeIds(Protocol):
+    """Where a map finds the ids of its types."""
+
+    @property
+    def fd(self) -> OwnedFd | None: ...
+    @property
+    def source(self) -> Btf | None: ...
+    def map_ids(self, spec: MapSpec) -> tuple[int, int] | None: ...
+
+
+@final
+class ProgramBtf:
+    """Collects, then loads once; owns the fd, which the kernel needs no longer than the load itself."""
+
+    def __init__(self, source: Btf | None = None) -> None:
+        self.source = source
+        self.builder = BtfBuilder(byte_order=sys.byteorder)
+        self._ids: dict[str, tuple[int, int]] = {}
+        self._fd: OwnedFd | None = None
+        self._is_loaded = False
+        self._is_needed = False
+
+    def __enter__(self) -> ProgramBtf:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._fd is not None:
+            self._fd.close()
+
+    def add_map(self, spec: MapSpec) -> None:
+        """Collect the types of *spec*'s elements, and of its inner map's."""
+        if spec.inner is not None:
+            self.add_map(spec.inner)
+        if spec.value is None or not _is_sized(spec.value, spec.value_size):
+            return
+        if spec.key is not None and not isinstance(spec.key, Void):
+            if not _is_sized(spec.key, spec.key_size):
+                return
+            key = self.builder.add(spec.key)
+        elif isinstance(spec.value, DataSection):
+            key = 0  # void: an array of one element needs no key for its DATASEC (kernel/bpf/arraymap.c, 5.2)
+        else:
+            return
+        self._ids[spec.name] = key, self.builder.add(spec.value)
+        self._is_needed = True
+
+    def add_type(self, type_: Type) -> int:
+        """The id that *type_* will have."""
+        self._is_needed = True
+        return self.builder.add(type_)
+
+    def add_program(self, instructions: Instructions) -> tuple[bytes, bytes]:
+        """The func_info and line_info of the final stream; empty where the program has no function types."""
+        func_info, line_info = encode_ext_infos(instructions, self.builder)
+        if not func_info:
+            return b"", b""  # the kernel takes line_info only with func_info (kernel/bpf/verifier.c check_btf_line)
+        self._is_needed = True
+        return func_info, line_info
+
+    def load(self, token: int | None) -> None:
+        """Load what was collected; a kernel without BTF (before 4.18) or without what it lacks gets less of it."""
+        self._is_loaded = True
+        if not self._is_needed or not kernel.supports_btf(token):
+            return
+        data = self.builder.encode(without=kernel.missing_btf_features(token))
+        self._fd = kernel.load_btf(data, token=token)
+
+    @property
+    def fd(self) -> OwnedFd | None:
+        """The loaded BTF, or None where nothing of it was needed or the kernel has none."""
+        if not self._is_loaded:
+            raise ClosedError("BTF is used before it is loaded")
+        return self._fd
+
+    def map_ids(self, spec: MapSpec) -> tuple[int, int] | None:
+        """The type ids of key and value, or None where the map goes without."""
+        return self._ids.get(spec.name) if self._fd is not None else None
+
+
+def _is_sized(type_: Type, size: int) -> bool:
+    try:
+        return size_of(type_) == size
+    except BtfError:
+        return False

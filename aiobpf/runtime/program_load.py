@@ -1,0 +1,209 @@
+"""From a ProgramSpec to a program, in two steps with the BTF and the maps of the load between them.
+
+`prepare` needs no map: it copies the instructions, relocates them, resolves externs and collects their types.
+`Prepared.load` puts the maps' fds in, encodes and asks the verifier. The spec is never changed.
+"""
+
+from __future__ import annotations
+
+import errno
+import sys
+from typing import TYPE_CHECKING, final
+
+from aiobpf import asm, kernel
+from aiobpf.asm import REFERENCE
+from aiobpf.asm.opcodes import LD_IMM64
+from aiobpf.btf import CORE_RELOCATION, relocate_instructions
+from aiobpf.errors import KernelError, NotSupportedError, SpecError, UnresolvedSymbolError, VerifierError
+from aiobpf.runtime.attach_target import attach_target
+from aiobpf.runtime.kconfig_values import KCONFIG
+from aiobpf.runtime.load_context import LoadContext
+from aiobpf.runtime.map import Map
+from aiobpf.runtime.map_create import create_empty_map, fill_map
+from aiobpf.runtime.map_key import MAP
+from aiobpf.runtime.program import Program
+from aiobpf.runtime.program_externs import resolve_externs
+from aiobpf.runtime.verifier import explain, read_log, source_at
+from aiobpf.spec import EXTERN, ExternKind
+from aiobpf.uapi import ProgramType
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from aiobpf.asm import Instructions
+    from aiobpf.kernel import KernelType
+    from aiobpf.runtime.options import LoadOptions
+    from aiobpf.spec import ProgramSpec
+
+
+@final
+class Prepared:
+    """A program that lacks only its maps."""
+
+    __slots__ = ("_context", "_fd_array", "_func_info", "_instructions", "_line_info", "_target", "spec")
+
+    def __init__(self, spec: ProgramSpec, context: LoadContext) -> None:
+        if spec.byte_order != sys.byteorder:
+            raise NotSupportedError(
+                f"program {spec.name!r} is {spec.byte_order}-endian and this machine is {sys.byteorder}-endian"
+            )
+        if spec.type == ProgramType.UNSPEC:
+            raise SpecError(
+                f"program {spec.name!r}: nothing is known of section {spec.section!r}, so its type is not either; set "
+                "type in its spec"
+            )
+        self.spec = spec
+        self._context = context
+        self._instructions = instructions = spec.instructions.copy()
+        self._fd_array: list[int] = []
+        if CORE_RELOCATION in instructions.keys():
+            relocate_instructions(instructions, context.relocator)
+        resolve_externs(instructions, context, self._fd_array)
+        context.replace_missing_helpers(instructions)
+        self._target: KernelType | None = attach_target(spec, context)
+        self._func_info, self._line_info = context.btf.add_program(instructions)
+
+    def load(self, maps: Mapping[str, Map]) -> Program:
+        """Ask the verifier; VerifierError, MissingPrivilegeError or NotSupportedError name the program."""
+        instructions = self._instructions
+        _put_maps(instructions, self.spec, maps)
+        code = instructions.encode(sys.byteorder)
+        log = self._context.options.log
+        if log.always:
+            text, fd = self._attempt(code, log.level, log.size)
+        else:
+            try:
+                _, fd = self._attempt(code, 0, 0)
+                text = ""
+            except NotSupportedError:
+                raise
+            except KernelError as quiet:
+                # Some refusals come before the verifier: no log can say more, and privilege has a message of its own.
+                if quiet.errno in {errno.EPERM, errno.E2BIG, errno.ENOMEM, errno.EFAULT, errno.EMFILE, errno.ENFILE}:
+                    raise self._refused(quiet, "") from quiet
+                text, fd = self._attempt(code, log.level, log.size)
+        return Program(fd, name=self.spec.name, type=self.spec.type, spec=self.spec, log=text)
+
+    def _attempt(self, code: bytes, level: int, size: int) -> tuple[str, kernel.OwnedFd]:
+        """One load with a log of *level*, its buffer doubled while it is too small."""
+        spec, context, target = self.spec, self._context, self._target
+        while True:
+            log = bytearray(size) if level else None
+            try:
+                fd = kernel.load_program(
+                    spec.type,
+                    code,
+                    spec.license,
+                    name=spec.name,
+                    flags=spec.flags,
+                    expected_attach_type=spec.attach_type or 0,
+                    attach_btf_id=0 if target is None else target.type_id,
+                    attach_btf=None if target is None else target.btf_fd,
+                    btf=context.btf.fd if self._func_info else None,
+                    func_info=self._func_info,
+                    line_info=self._line_info,
+                    fd_array=self._fd_array,
+                    kernel_version=spec.kernel_version,
+                    log=log,
+                    log_level=level,
+                    token=context.options.token,
+                )
+            except KernelError as error:
+                if error.errno == errno.ENOSPC and log is not None and size < context.options.log.max_size:
+                    size = min(size * 2, context.options.log.max_size)
+                    continue
+                raise self._refused(error, kernel.log_text(log) if log is not None else "") from error
+            return (kernel.log_text(log) if log is not None else ""), fd
+
+    def _refused(self, error: KernelError, log: str) -> Exception:
+        """The error that says most of why the kernel refused."""
+        if not log:
+            if error.errno == errno.EINVAL and not kernel.supports_program_type(self.spec.type):
+                return NotSupportedError(f"a {self.spec.type.name} program ({self.spec.name!r})")
+            return error
+        verdict = read_log(log)
+        reason, hint = explain(self._instructions, verdict)
+        return VerifierError(
+            error.errno or 0,
+            self.spec.name,
+            reason,
+            log=log,
+            instruction=verdict.slot,
+            source=None if verdict.slot is None else source_at(self._instructions, verdict.slot),
+            hint=hint,
+        )
+
+
+def _put_maps(instructions: Instructions, spec: ProgramSpec, maps: Mapping[str, Map]) -> None:
+    """The fd of its map into each instruction that loads one; a map that travels on the instruction counts first."""
+    for index, map_ in list(instructions.with_key(MAP)):
+        _put_fd(instructions, index, map_)
+    for index, extern in list(instructions.with_key(EXTERN)):
+        if extern.kind is ExternKind.KCONFIG:
+            if KCONFIG not in maps:
+                raise SpecError(f"program {spec.name!r} refers to {extern.name}, but its collection has no {KCONFIG} map")
+            instructions.patch(index, src=asm.Pseudo.MAP_VALUE, constant=extern.offset << 32)
+            _put_fd(instructions, index, maps[KCONFIG])
+    for index, reference in list(instructions.with_key(REFERENCE)):
+        if instructions.get_metadata(index, MAP) is not None or instructions.get_metadata(index, EXTERN) is not None:
+            continue
+        if not _is_map_load(instructions, index):
+            continue
+        map_ = maps.get(reference.name)
+        if map_ is None:
+            raise UnresolvedSymbolError(f"program {spec.name!r} refers to map {reference.name!r}, which is not there",
+                                        reference.name)
+        _put_fd(instructions, index, map_)
+
+
+def _put_fd(instructions: Instructions, index: int, map_: Map) -> None:
+    constant = instructions.fields(index)[4]
+    instructions.patch(index, constant=constant & ~0xFFFF_FFFF | map_.fileno())
+
+
+def _is_map_load(instructions: Instructions, index: int) -> bool:
+    opcode, _, src, _, _ = instructions.fields(index)
+    return opcode == LD_IMM64 and src in {asm.Pseudo.MAP_FD, asm.Pseudo.MAP_VALUE}
+
+
+def referenced_maps(spec: ProgramSpec) -> list[str]:
+    """The names of the maps that *spec*'s instructions refer to, in order of first use; those on MAP not counted."""
+    names: dict[str, None] = {}
+    instructions = spec.instructions
+    for index, reference in instructions.with_key(REFERENCE):
+        if _is_map_load(instructions, index) and instructions.get_metadata(index, MAP) is None:
+            names[reference.name] = None
+    for _, extern in instructions.with_key(EXTERN):
+        if extern.kind is ExternKind.KCONFIG:
+            names[KCONFIG] = None
+    return list(names)
+
+
+def load_alone(spec: ProgramSpec, options: LoadOptions) -> Program:
+    """One program with maps of its own, made from the specs that its references name."""
+    names = referenced_maps(spec)
+    missing = [name for name in names if name not in spec.maps]
+    if missing:
+        raise UnresolvedSymbolError(f"program {spec.name!r} refers to map {missing[0]!r}, which has no spec", missing[0])
+    maps: dict[str, Map] = {}
+    try:
+        with LoadContext(options, spec.types) as context:
+            prepared = Prepared(spec, context)
+            for name in names:
+                context.btf.add_map(spec.maps[name])
+            context.btf.load(options.token)
+            for name in names:
+                maps[name] = create_empty_map(spec.maps[name], context.btf, token=options.token)
+            for name in names:
+                externs = [extern for _, extern in spec.instructions.with_key(EXTERN)]
+                fill_map(maps[name], context.contents(spec.maps[name], externs), maps, {})
+                if spec.maps[name].is_frozen:
+                    maps[name].freeze()
+            program = prepared.load(maps)
+    except BaseException:
+        for map_ in maps.values():
+            map_.close()
+        raise
+    program.own_maps(tuple(maps.values()))
+    return program
+
