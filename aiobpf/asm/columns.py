@@ -72,6 +72,10 @@ class Column(Generic[T]):
     def __len__(self) -> int:
         return len(self._values) + sum(run.hi - run.lo for run in self._runs)
 
+    @property
+    def is_empty(self) -> bool:
+        return not self._values and not self._runs
+
     def copy(self) -> Column[T]:
         other: Column[T] = Column()
         other._runs = self._runs[:]

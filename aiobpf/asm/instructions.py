@@ -5,8 +5,6 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left
 from collections.abc import Iterable, MutableSequence, Sequence
-from itertools import compress
-from operator import add, sub
 from typing import TYPE_CHECKING, Any, Literal, SupportsIndex, TypeVar, final, overload
 
 from aiobpf.asm.columns import Column
@@ -16,7 +14,8 @@ from aiobpf.asm.metadata import EMPTY, Key, Metadata
 from aiobpf.asm.opcodes import LD_IMM64
 from aiobpf.asm.references import LABEL, REFERENCE, SYMBOL
 from aiobpf.asm.resolution import resolve
-from aiobpf.asm.wire import SLOT, ByteOrder, canonical, pack, swapped, wide_indices
+from aiobpf.asm.slots import Slots
+from aiobpf.asm.wire import ByteOrder, pack, swapped
 from aiobpf.errors import AsmError
 
 if TYPE_CHECKING:
@@ -37,19 +36,22 @@ class Instructions(MutableSequence[Instruction]):
     is put in is taken as written for the place it comes to, and so is what is put behind the end.
     """
 
-    __slots__ = ("_code", "_columns", "_wide_indices", "_wide_slots")
+    __slots__ = ("_columns", "_slots")
 
-    _code: bytearray
-    _wide_slots: array[int]
-    _wide_indices: array[int]
+    _slots: Slots
     _columns: dict[Key[Any], Column[Any]]
 
     def __init__(self, instructions: Iterable[Instruction] = ()) -> None:
-        self._code = bytearray()
-        self._wide_slots = array("I")
-        self._wide_indices = array("I")
+        self._slots = Slots()
         self._columns = {}
         self.extend(instructions)
+
+    @classmethod
+    def _of(cls, slots: Slots, columns: dict[Key[Any], Column[Any]]) -> Instructions:
+        self = cls.__new__(cls)
+        self._slots = slots
+        self._columns = columns
+        return self
 
     # --- bytes --------------------------------------------------------------------------------------------------------
 
@@ -60,11 +62,7 @@ class Instructions(MutableSequence[Instruction]):
         Any opcode is taken, known here or not: the kernel is the judge of those. Raises AsmError if *data* is no whole
         number of slots, or a 64-bit immediate load lacks its second half.
         """
-        self = cls()
-        self._code = canonical(data, byte_order)
-        self._wide_indices = wide_indices(self._code)
-        self._wide_slots = array("I", map(add, self._wide_indices, range(len(self._wide_indices))))
-        return self
+        return cls._of(Slots.decode(data, byte_order), {})
 
     def encode(self, byte_order: ByteOrder = "little") -> bytes:
         """The wire slots, functions and labels that are referred to by name turned into distances.
@@ -72,7 +70,7 @@ class Instructions(MutableSequence[Instruction]):
         References to maps, kfuncs and other externs are encoded as their instruction stands: the loader patches those.
         Raises AsmError naming the symbol if a function or label is not in the program, or is there twice.
         """
-        code = self._code
+        code = self._slots.code
         references = self._columns.get(REFERENCE)
         if references is not None:
             code = code[:]
@@ -92,46 +90,34 @@ class Instructions(MutableSequence[Instruction]):
     # --- indices and slots --------------------------------------------------------------------------------------------
 
     def __len__(self) -> int:
-        return len(self._code) // 8 - len(self._wide_slots)
+        return self._slots.count
 
     @property
     def slot_count(self) -> int:
         """Slots of eight bytes: what the kernel calls insn_cnt."""
-        return len(self._code) // 8
+        return self._slots.slot_count
 
     def slot_of(self, index: int) -> int:
         """The slot where instruction *index* begins; the end for an index of the length."""
-        count = len(self)
-        if index < 0:
-            index += count
-        if not 0 <= index <= count:
-            raise IndexError(f"instruction {index} of {count}")
-        return index + bisect_left(self._wide_indices, index)
+        return self._slots.slot_count if index == self._slots.count else self._slot(index)
 
     def index_of_slot(self, slot: int) -> int:
         """The index of the instruction that begins at *slot*; AsmError if none does."""
-        if not 0 <= slot < len(self._code) // 8:
-            raise AsmError(f"slot {slot} is outside of the program's {self.slot_count}")
-        wide = self._wide_slots
-        before = bisect_left(wide, slot)
-        if before and wide[before - 1] == slot - 1:
-            raise AsmError(f"slot {slot} is the second half of a 64-bit immediate load")
-        return slot - before
+        return self._slots.index_of(slot)
 
     def at_slot(self, slot: int) -> Instruction:
         """The instruction that begins at *slot*; AsmError if none does."""
-        self.index_of_slot(slot)
-        return self._make(slot)
+        self._slots.index_of(slot)
+        return make_instruction(*self._slots.fields(slot), self._metadata_at(slot))
 
     def _slot(self, index: SupportsIndex) -> int:
         """The slot of an instruction that is there."""
-        i = index.__index__()
-        count = len(self._code) // 8 - len(self._wide_slots)
+        i, count = index.__index__(), self._slots.count
         if i < 0:
             i += count
         if not 0 <= i < count:
             raise IndexError(f"instruction {index} of {count}")
-        return i + bisect_left(self._wide_indices, i)
+        return self._slots.slot_of(i)
 
     # --- reading ------------------------------------------------------------------------------------------------------
 
@@ -144,32 +130,13 @@ class Instructions(MutableSequence[Instruction]):
             start, stop, step = index.indices(len(self))
             if step != 1:
                 return Instructions(self[i] for i in range(start, stop, step))
-            lo, hi = self.slot_of(start), self.slot_of(max(start, stop))
-            return self._cut(lo, hi)
-        return self._make(self._slot(index))
-
-    def _cut(self, lo: int, hi: int) -> Instructions:
-        """Slots *lo* to *hi*, whole instructions, on their own."""
-        part = Instructions()
-        part._code = self._code[lo * 8 : hi * 8]
-        first, behind = bisect_left(self._wide_slots, lo), bisect_left(self._wide_slots, hi)
-        part._wide_slots = array("I", [slot - lo for slot in self._wide_slots[first:behind]])
-        part._wide_indices = array("I", map(sub, part._wide_slots, range(len(part._wide_slots))))
-        for key, column in self._columns.items():
-            extract = column.extract(lo, hi)
-            if len(extract):
-                part._columns[key] = extract
-        return part
-
-    def _make(self, slot: int) -> Instruction:
-        opcode, registers, offset, constant = SLOT.unpack_from(self._code, slot * 8)
-        if opcode == LD_IMM64:
-            constant = self._wide_constant(slot)
-        return make_instruction(opcode, registers & 15, registers >> 4, offset, constant, self._metadata_at(slot))
-
-    def _wide_constant(self, slot: int) -> int:
-        at = slot * 8
-        return int.from_bytes(self._code[at + 4 : at + 8] + self._code[at + 12 : at + 16], "little")
+            lo, hi = self._slots.slot_of(start), self._slots.slot_of(max(start, stop))
+            columns = {key: column.extract(lo, hi) for key, column in self._columns.items()}
+            return Instructions._of(
+                self._slots.cut(lo, hi), {key: column for key, column in columns.items() if not column.is_empty}
+            )
+        slot = self._slot(index)
+        return make_instruction(*self._slots.fields(slot), self._metadata_at(slot))
 
     def _metadata_at(self, slot: int) -> Metadata:
         items: list[object] = []
@@ -185,10 +152,7 @@ class Instructions(MutableSequence[Instruction]):
         heads: list[list[Any]] = [[*next(items, (-1, None)), key, items] for key, items in columns]
         heads = [head for head in heads if head[0] >= 0]
         nearest: int = min((head[0] for head in heads), default=-1)
-        slots = enumerate(SLOT.iter_unpack(bytes(self._code)))
-        for slot, (opcode, registers, offset, constant) in slots:
-            if opcode == LD_IMM64:
-                constant = constant & 0xFFFF_FFFF | (next(slots)[1][3] & 0xFFFF_FFFF) << 32
+        for slot, opcode, dst, src, offset, constant in self._slots.all_fields():
             metadata = EMPTY
             if slot == nearest:
                 found: list[object] = []
@@ -199,29 +163,15 @@ class Instructions(MutableSequence[Instruction]):
                 heads = [head for head in heads if head[0] >= 0]
                 nearest = min((head[0] for head in heads), default=-1)
                 metadata = Metadata(tuple(found))
-            yield make_instruction(opcode, registers & 15, registers >> 4, offset, constant, metadata)
+            yield make_instruction(opcode, dst, src, offset, constant, metadata)
 
     def fields(self, index: int) -> tuple[int, int, int, int, int]:
         """(opcode, dst, src, offset, constant) of an instruction: all but its metadata, and no object made."""
-        slot = self._slot(index)
-        opcode, registers, offset, constant = SLOT.unpack_from(self._code, slot * 8)
-        if opcode == LD_IMM64:
-            constant = self._wide_constant(slot)
-        return opcode, registers & 15, registers >> 4, offset, constant
+        return self._slots.fields(self._slot(index))
 
     def find(self, opcode: int, src: int | None = None) -> Iterator[int]:
         """The indices of the instructions of this *opcode* (and source register), at the speed of a byte search."""
-        table = bytes(i == opcode for i in range(256))
-        wide = self._wide_slots[:]
-        passed = 0
-        code = self._code
-        for slot in compress(range(len(code) // 8), code[::8].translate(table)):
-            while passed < len(wide) and wide[passed] < slot:
-                passed += 1
-            if passed and wide[passed - 1] == slot - 1:
-                continue  # the zero opcode of a second half
-            if src is None or code[slot * 8 + 1] >> 4 == src:
-                yield slot - passed
+        return self._slots.find(opcode, src)
 
     def target_of(self, index: int) -> int | None:
         """The index of the instruction that a numeric jump, call or function address at *index* points to.
@@ -233,7 +183,7 @@ class Instructions(MutableSequence[Instruction]):
         references = self._columns.get(REFERENCE)
         if references is not None and references.get(slot) is not None:
             return None
-        pointer = pointer_at(self._code, slot)
+        pointer = pointer_at(self._slots.code, slot)
         return None if pointer is None else self.index_of_slot(pointer.target)
 
     def functions(self) -> dict[str, range]:
@@ -277,7 +227,7 @@ class Instructions(MutableSequence[Instruction]):
             column.set(slot, value)
         elif column is not None:
             column.discard(slot)
-            if not len(column):
+            if column.is_empty:
                 del self._columns[key]
 
     def metadata_keys(self) -> list[Key[object]]:
@@ -292,9 +242,9 @@ class Instructions(MutableSequence[Instruction]):
         column: Column[T] | None = self._columns.get(key)
         if column is None:
             return iter(())
-        if not self._wide_slots:
+        if not self._slots.wide_slots:
             return column.items()
-        return _indexed(column.items(), self._wide_slots[:])
+        return _indexed(column.items(), self._slots.wide_slots[:])
 
     def with_key_by_slot(self, key: Key[T]) -> Iterator[tuple[int, T]]:
         """As `with_key`, with the slot for the index."""
@@ -334,7 +284,7 @@ class Instructions(MutableSequence[Instruction]):
         first, last = base + slots[start], base + slots[stop - 1]
         if first < 0 or last >= self.slot_count:
             raise AsmError(f"{key.name} at slots {first} to {last}, in a program of {self.slot_count}")
-        for wide in self._wide_slots:
+        for wide in self._slots.wide_slots:
             i = bisect_left(slots, wide + 1 - base, start, stop)
             if i < stop and slots[i] == wide + 1 - base:
                 raise AsmError(f"{key.name} at slot {wide + 1}, the second half of a 64-bit immediate load")
@@ -354,26 +304,18 @@ class Instructions(MutableSequence[Instruction]):
         opcode: int | None = None,
     ) -> None:
         """Change fields of an instruction, and not its width; its metadata stays. AsmError if a value does not fit."""
-        code = self._code
-        at = self._slot(index) * 8
-        old_opcode, registers, old_offset, old_constant = SLOT.unpack_from(code, at)
+        slot = self._slot(index)
+        old_opcode, old_dst, old_src, old_offset, old_constant = self._slots.fields(slot)
         if opcode is None:
             opcode = old_opcode
         elif (opcode == LD_IMM64) != (old_opcode == LD_IMM64):
             raise AsmError(f"instruction {index}: patching cannot change the width; use replace_operation")
-        if dst is None:
-            dst = registers & 15
-        if src is None:
-            src = registers >> 4
-        if offset is None:
-            offset = old_offset
+        dst = old_dst if dst is None else dst
+        src = old_src if src is None else src
+        offset = old_offset if offset is None else offset
         check_fields(opcode, dst, src, offset)
-        if constant is not None:
-            constant = canonical_constant(opcode, constant)
-        else:
-            constant = self._wide_constant(at // 8) if opcode == LD_IMM64 else old_constant
-        new = pack(opcode, dst, src, offset, constant)
-        code[at : at + len(new)] = new
+        constant = old_constant if constant is None else canonical_constant(opcode, constant)
+        self._slots.overwrite(slot, pack(opcode, dst, src, offset, constant))
 
     def replace_operation(self, index: int, instruction: Instruction) -> None:
         """Make *index* do what *instruction* does, and keep the metadata that is there: always.
@@ -382,10 +324,9 @@ class Instructions(MutableSequence[Instruction]):
         jumps follow.
         """
         slot = self._slot(index)
-        new = pack(*instruction.fields)
-        width = 2 if self._code[slot * 8] == LD_IMM64 else 1
-        if len(new) == width * 8:
-            self._code[slot * 8 : slot * 8 + len(new)] = new
+        width = self._slots.width_at(slot)
+        if instruction.width == width:
+            self._slots.overwrite(slot, pack(*instruction.fields))
             return
         kept = [(key, column.get(slot)) for key, column in self._columns.items()]
         self._splice(slot, slot + width, Instructions((instruction.evolve(metadata=EMPTY),)))
@@ -404,14 +345,14 @@ class Instructions(MutableSequence[Instruction]):
             if not isinstance(value, Instruction):
                 raise TypeError(f"an instruction is expected, not {type(value).__name__}")
             slot = self._slot(index)
-            self._splice(slot, slot + (2 if self._code[slot * 8] == LD_IMM64 else 1), Instructions((value,)))
+            self._splice(slot, slot + self._slots.width_at(slot), Instructions((value,)))
             return
         if isinstance(value, Instruction):
             raise TypeError("a slice takes several instructions, not one")
         new = value.copy() if value is self else value if isinstance(value, Instructions) else Instructions(value)
         start, stop, step = index.indices(len(self))
         if step == 1:
-            self._splice(self.slot_of(start), self.slot_of(max(start, stop)), new)
+            self._splice(self._slots.slot_of(start), self._slots.slot_of(max(start, stop)), new)
             return
         places = range(start, stop, step)
         if len(places) != len(new):
@@ -423,13 +364,13 @@ class Instructions(MutableSequence[Instruction]):
         if isinstance(index, slice):
             start, stop, step = index.indices(len(self))
             if step == 1:
-                self._splice(self.slot_of(start), self.slot_of(max(start, stop)), Instructions())
+                self._splice(self._slots.slot_of(start), self._slots.slot_of(max(start, stop)), Instructions())
                 return
             for place in sorted(range(start, stop, step), reverse=True):
                 del self[place]
             return
         slot = self._slot(index)
-        self._splice(slot, slot + (2 if self._code[slot * 8] == LD_IMM64 else 1), Instructions())
+        self._splice(slot, slot + self._slots.width_at(slot), Instructions())
 
     def insert(self, index: SupportsIndex, value: Instruction) -> None:
         """Put *value* before instruction *index*; jumps to that one still go to it, past the new one."""
@@ -438,17 +379,13 @@ class Instructions(MutableSequence[Instruction]):
         self._splice(slot, slot, Instructions((value,)))
 
     def append(self, value: Instruction) -> None:
-        slot = len(self._code) // 8
-        self._code += pack(*value.fields)
-        if value.opcode == LD_IMM64:
-            self._wide_indices.append(slot - len(self._wide_slots))
-            self._wide_slots.append(slot)
+        slot = self._slots.append(pack(*value.fields))
         for key, item in value.metadata:
             self._set(slot, key, item)
 
     def extend(self, values: Iterable[Instruction]) -> None:
         if isinstance(values, Instructions):
-            end = len(self._code) // 8
+            end = self.slot_count
             self._splice(end, end, values.copy() if values is self else values)
             return
         for value in values:
@@ -466,18 +403,15 @@ class Instructions(MutableSequence[Instruction]):
 
     def _splice(self, lo: int, hi: int, new: Instructions) -> None:
         """Give slots *lo* to *hi*, whole instructions, to *new*."""
+        slots, replacing = self._slots, new._slots
         old_width, new_width = hi - lo, new.slot_count
-        is_end = lo * 8 == len(self._code)
+        is_end = lo == slots.slot_count
         if not is_end and (old_width != new_width or new_width > 1):
+            references = self._columns.get(REFERENCE)
             Retargeting(
-                self._code, self._columns.get(REFERENCE), lo, hi, new_width, lambda target: self._heir(lo, target, new)
-            ).apply(self._code)
-        self._code[lo * 8 : hi * 8] = new._code
-        first, behind = bisect_left(self._wide_slots, lo), bisect_left(self._wide_slots, hi)
-        wide = [slot + lo for slot in new._wide_slots]
-        wide += [slot + new_width - old_width for slot in self._wide_slots[behind:]]
-        self._wide_slots[first:] = array("I", wide)
-        self._wide_indices[first:] = array("I", [slot - i for i, slot in enumerate(wide, first)])
+                slots.code, references, lo, hi, new_width, lambda target: slots.heir(lo, target, replacing)
+            ).apply(slots.code)
+        slots.replace(lo, hi, replacing)
         if not is_end:
             for column in self._columns.values():
                 column.splice(lo, hi, new_width - old_width)
@@ -486,30 +420,14 @@ class Instructions(MutableSequence[Instruction]):
             if mine is None:
                 mine = self._columns[key] = Column()
             mine.insert(lo, column)
-        for key in [key for key, column in self._columns.items() if not len(column)]:
+        for key in [key for key, column in self._columns.items() if column.is_empty]:
             del self._columns[key]
-
-    def _heir(self, lo: int, target: int, new: Instructions) -> int:
-        """The slot in *new*, which replaces what begins at *lo*, of the one that follows the instruction at *target*.
-
-        One for one, if they are as many; else the first.
-        """
-        before = bisect_left(self._wide_slots, target)
-        if before and self._wide_slots[before - 1] == target - 1:
-            return 0  # a jump into the middle of an instruction; the verifier will say so
-        number = target - before - self.index_of_slot(lo)
-        return new.slot_of(number) if number < len(new) else 0
 
     # --- as a value ---------------------------------------------------------------------------------------------------
 
     def copy(self) -> Instructions:
         """A copy that shares nothing that can change; a few memory copies."""
-        other = Instructions.__new__(Instructions)
-        other._code = self._code[:]
-        other._wide_slots = self._wide_slots[:]
-        other._wide_indices = self._wide_indices[:]
-        other._columns = {key: column.copy() for key, column in self._columns.items()}
-        return other
+        return Instructions._of(self._slots.copy(), {key: column.copy() for key, column in self._columns.items()})
 
     __copy__ = copy
 
@@ -519,7 +437,7 @@ class Instructions(MutableSequence[Instruction]):
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Instructions):
             return NotImplemented
-        if self._code != other._code or self._columns.keys() != other._columns.keys():
+        if self._slots.code != other._slots.code or self._columns.keys() != other._columns.keys():
             return False
         return all(list(column.items()) == list(other._columns[key].items()) for key, column in self._columns.items())
 
