@@ -59,6 +59,15 @@ class Kallsyms:
     def __contains__(self, name: str) -> bool:
         return name.encode() in self._by_name
 
+    def function_names(self) -> set[str]:
+        """The names of all functions (types t, T, w and W)."""
+        functions = set()
+        for line in self._lines:
+            fields = line.split(None, 3)
+            if len(fields) >= 3 and fields[1] in b"tTwW":
+                functions.add(fields[2].decode(errors="replace"))
+        return functions
+
     def lookup(self, name: str, *, module: str | None = None) -> list[Symbol]:
         """Every symbol of that name (static functions share names), or of that name in one module."""
         found = [self._symbol(number) for number in self._by_name.get(name.encode(), ())]

@@ -111,12 +111,15 @@ class Tracefs:
 
     # --- probes before 4.17 -------------------------------------------------------------------------------------------
 
-    def add_probe(self, kind: str, group: str, name: str, where: str, *, is_return: bool = False) -> int:
+    def add_probe(
+        self, kind: str, group: str, name: str, where: str, *, is_return: bool = False, max_active: int = 0
+    ) -> int:
         """Define a "kprobe" (*where*: ``function+offset``) or "uprobe" (``path:0xoffset``); its tracepoint id.
 
-        It outlives this process: `remove_probe` it. KernelError: ENOENT, EINVAL, EEXIST.
+        *max_active* (4.12) is how many returns of a kprobe may be awaited at once, 0 for the kernel's choice. It outlives this process: `remove_probe` it. KernelError: ENOENT, EINVAL, EEXIST.
         """
-        self.append(_probe_file(kind), f"{'r' if is_return else 'p'}:{group}/{name} {where}")
+        letter = f"r{max_active or ''}" if is_return else "p"
+        self.append(_probe_file(kind), f"{letter}:{group}/{name} {where}")
         try:
             return self.tracepoint_id(group, name)
         except BaseException:

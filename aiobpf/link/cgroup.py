@@ -89,7 +89,7 @@ class Cgroup:
                 if self.mode in {CgroupMode.AUTO, CgroupMode.LINK}:
                     try:
                         attachment.links.append(
-                            kernel.link_create(program.fileno(), directory, attach_type, subject=subject)
+                            kernel.link_create(program, directory, attach_type, subject=subject)
                         )
                         return attachment
                     except KernelError as error:
@@ -143,9 +143,9 @@ class _ProgramOnCgroup:
     def close(self) -> None:
         try:
             kernel.prog_detach(
+                self._program,
                 self._directory,
                 self._attach_type,
-                program=self._program,
                 subject=f"{self._program.what} on cgroup {self._path!r}",
             )
         except KernelError as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import warnings
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, final
 
 from aiobpf import kernel
 from aiobpf.errors import ClosedError, KernelError, NotSupportedError, kernel_error
@@ -232,14 +232,14 @@ def _open_pinned(path: str) -> Link:
     attachment = Attachment()
     attachment.links.append(kernel.open_pin(path))
     try:
-        info: Any = kernel.link_info(attachment.links[0])
+        info = kernel.link_info(attachment.links[0])
     except BaseException:
         attachment.close()
         raise
-    link = Link(f"pin {path!r}", f"id {info.prog_id}", attachment)
+    link = Link(f"pin {path!r}", f"id {info.program_id}", attachment)
     link._pin = path
     return link
 
 
-def _type_of(fd: OwnedFd) -> LinkType | int:
+def _type_of(fd: OwnedFd) -> int:
     return kernel.link_info(fd).type

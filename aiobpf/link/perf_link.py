@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from aiobpf import kernel
 from aiobpf.errors import KernelError, NotSupportedError
+from aiobpf.kernel import perf_events
 from aiobpf.link.probe_mode import ProbeMode
 from aiobpf.uapi import AttachType
 
@@ -27,7 +28,7 @@ def hang_on_event(
     if mode in {ProbeMode.AUTO, ProbeMode.LINK}:
         try:
             link = kernel.link_create(
-                program.fileno(), event, AttachType.PERF_EVENT, cookie=cookie, subject=subject
+                program, event, AttachType.PERF_EVENT, cookie=cookie, subject=subject
             )
         except KernelError as error:
             # EINVAL is what a kernel without perf links says; where something else is wrong the ioctl says it again.
@@ -37,9 +38,9 @@ def hang_on_event(
                 raise NotSupportedError(f"{subject}: a bpf link over a perf event", "5.15") from error
         else:
             attachment.links.append(link)
-            kernel.perf_enable(event)
+            perf_events.enable(event, subject=subject)
             return
     if cookie:
         raise NotSupportedError(f"{subject}: a cookie", "5.15")
-    kernel.perf_set_program(event, program.fileno(), subject=subject)
-    kernel.perf_enable(event)
+    perf_events.set_bpf(event, program, subject=subject)
+    perf_events.enable(event, subject=subject)

@@ -42,7 +42,7 @@ class RawTracepoint:
         with building() as attachment:
             subject = f"program {program.name!r} on raw tracepoint {self.name!r}"
             try:
-                link = kernel.raw_tracepoint_open(self.name, program.fileno(), cookie=self.cookie, subject=subject)
+                link = kernel.raw_tracepoint_open(self.name, program, cookie=self.cookie, subject=subject)
             except KernelError as error:
                 if error.errno == errno.ENOENT:
                     raise UnresolvedSymbolError(

@@ -59,13 +59,13 @@ class _Tracing:
             try:
                 if self.cookie:
                     link = kernel.link_create(
-                        program.fileno(), 0, self.attach_type, cookie=self.cookie, subject=subject
+                        program, 0, self.attach_type, cookie=self.cookie, subject=subject
                     )
-                else:  # every kernel takes this one; BPF_LINK_CREATE for these only since 6.0 (df86ca0d2f0f)
-                    link = kernel.raw_tracepoint_open(None, program.fileno(), subject=subject)
+                else:  # every kernel takes this one; BPF_LINK_CREATE for these only since 5.19 (df86ca0d2f0f)
+                    link = kernel.raw_tracepoint_open(None, program, subject=subject)
             except KernelError as error:
                 if error.errno == errno.EINVAL and self.cookie:
-                    since = "6.10" if self.attach_type == AttachType.TRACE_RAW_TP else "6.0"
+                    since = "6.10" if self.attach_type == AttachType.TRACE_RAW_TP else "5.19"
                     raise NotSupportedError(f"A cookie on {self.word}", since) from error
                 if error.errno in {errno.EOPNOTSUPP, _EOPNOTSUPP_OF_BPF}:
                     raise NotSupportedError(f"{subject}: this machine's kernel has no BPF trampoline") from error
@@ -84,7 +84,7 @@ class TpBtf(_Tracing):
 
 @frozen
 class Fentry(_Tracing):
-    """The entry of the kernel function *target*. Section ``fentry/NAME``. Since 5.5; *cookie* since 6.0."""
+    """The entry of the kernel function *target*. Section ``fentry/NAME``. Since 5.5; *cookie* since 5.19."""
 
     attach_type = AttachType.TRACE_FENTRY
     word = "fentry"

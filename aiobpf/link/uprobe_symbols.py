@@ -7,7 +7,6 @@ of a versioned symbol rather than an ambiguity; a stripped binary's symbols are 
 
 from __future__ import annotations
 
-import difflib
 import os
 from typing import TYPE_CHECKING, Final
 
@@ -16,6 +15,7 @@ from attrs import frozen
 from aiobpf.errors import BpfError, ElfError, NotSupportedError, SpecError, UnresolvedSymbolError
 from aiobpf.link.elf_image import open_elf
 from aiobpf.link.ifunc import chosen_implementation
+from aiobpf.link.near import near_hint
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -238,26 +238,12 @@ def _function_names(image: ElfImage) -> set[str]:
     return names
 
 
-def near_matches(name: str, names: set[str]) -> list[str]:
-    """At most five of *names* that *name* may have meant; quick for 200,000 of them."""
-    lower = name.lower()
-    # difflib takes 10 us a pair: let it see only names that share a beginning with this one, or contain it.
-    likely = [
-        other
-        for other in names
-        if abs(len(other) - len(name)) <= max(3, len(name) // 2)
-        and (other[:1].lower() == lower[:1] or lower.strip("_") in other.lower())
-    ]
-    return difflib.get_close_matches(name, sorted(likely)[:5000], n=5, cutoff=0.7)
-
-
 def _not_found(path: str, image: ElfImage, name: str) -> str:
     names = _function_names(image)
     message = f"binary {path!r} has no function {name!r}"
     if not names:
         return f"{message}: it is stripped of its symbols; give a file offset, or install its debug symbols"
-    near = near_matches(name.partition("@")[0], names)
-    return f"{message}; near: {', '.join(near)}" if near else message
+    return message + near_hint(name.partition("@")[0], names)
 
 
 def _implementations_hint(image: ElfImage, name: str) -> str:

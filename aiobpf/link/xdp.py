@@ -73,7 +73,7 @@ class Xdp:
             subject = f"program {program.name!r} on interface {self.interface!r}"
             try:
                 link = kernel.link_create(
-                    program.fileno(), index, AttachType.XDP, flags=_FLAGS[self.mode], subject=subject
+                    program, index, AttachType.XDP, flags=_FLAGS[self.mode], subject=subject
                 )
             except KernelError as error:
                 raise self._explained(error, subject) from error

@@ -1,0 +1,126 @@
+"""How a kprobe gets onto a kernel function: through the PMU, through tracefs, under the name that the kernel has for it."""
+
+from __future__ import annotations
+
+import errno
+import platform
+from typing import TYPE_CHECKING, Final
+
+from attrs import evolve, frozen
+
+from aiobpf.errors import KernelError, NotSupportedError, SpecError, UnresolvedSymbolError, kernel_error
+from aiobpf.kernel import perf_events
+from aiobpf.kernel.kallsyms import Kallsyms
+from aiobpf.link.attachment import Attachment, building
+from aiobpf.link.near import near_hint
+from aiobpf.link.perf_link import hang_on_event
+from aiobpf.link.probe_events import hang_on_probe_event
+from aiobpf.link.probe_mode import ProbeMode
+
+if TYPE_CHECKING:
+    from aiobpf.runtime.program import Program
+
+# ARCH_HAS_SYSCALL_WRAPPER: what an architecture puts before sys_ for the function that takes pt_regs.
+_WRAPPER_PREFIX: Final = {
+    "x86_64": "__x64_",
+    "aarch64": "__arm64_",
+    "s390x": "__s390x_",
+    "riscv64": "__riscv_",
+    "ppc64": "__powerpc_",
+    "ppc64le": "__powerpc_",
+    "i686": "__ia32_",
+}
+
+
+@frozen
+class KernelProbe:
+    """A place in a kernel function."""
+
+    symbol: str
+    offset: int = 0
+    is_return: bool = False
+    max_active: int = 0
+
+    def __str__(self) -> str:
+        word = "kretprobe" if self.is_return else "kprobe"
+        return f"{word} {self.symbol!r}" + (f"+{self.offset:#x}" if self.offset else "")
+
+
+def wrapper_of(symbol: str, machine: str | None = None) -> str | None:
+    """The function that a system call's own name ("sys_openat") stands for on this architecture, None if none."""
+    prefix = _WRAPPER_PREFIX.get(machine or platform.machine())
+    return f"{prefix}{symbol}" if prefix is not None and symbol.startswith("sys_") else None
+
+
+def attach_kernel_probe(probe: KernelProbe, program: Program, cookie: int, mode: ProbeMode) -> Attachment:
+    """Put *program* on *probe*; blocks. Raises as `aiobpf.link.Kprobe.attach_program` says."""
+    try:
+        return _attach(probe, program, cookie, mode)
+    except KernelError as error:
+        wrapper = wrapper_of(probe.symbol)
+        # EINVAL: a kernel that has sys_openat as an alias or stub that cannot be probed.
+        if wrapper is not None and error.errno in {errno.ENOENT, errno.EINVAL}:
+            try:
+                return _attach(evolve(probe, symbol=wrapper), program, cookie, mode)
+            except KernelError as second:
+                if second.errno != errno.ENOENT:
+                    raise
+        raise _explained(error, probe, program) from error
+
+
+def _attach(probe: KernelProbe, program: Program, cookie: int, mode: ProbeMode) -> Attachment:
+    subject = f"program {program.name!r} on {probe}"
+    with building() as attachment:
+        if mode is not ProbeMode.TRACEFS:
+            try:
+                event = perf_events.open_kprobe(
+                    probe.symbol, offset=probe.offset, is_return=probe.is_return, subject=subject
+                )
+            except NotSupportedError:
+                if mode is not ProbeMode.AUTO:
+                    raise
+            else:
+                attachment.events.append(event)
+                hang_on_event(attachment, program, event, cookie=cookie, mode=mode, subject=subject)
+                return attachment
+        hang_on_probe_event(
+            attachment,
+            program,
+            "kprobe",
+            probe.symbol,
+            f"{probe.symbol}+{probe.offset}" if probe.offset else probe.symbol,
+            is_return=probe.is_return,
+            max_active=probe.max_active,
+            cookie=cookie,
+            subject=subject,
+        )
+        return attachment
+
+
+def _explained(error: KernelError, probe: KernelProbe, program: Program) -> Exception:
+    subject = f"program {program.name!r} on {probe}"
+    # EADDRNOTAVAIL: several functions have the name (since 6.7, b022f0c7e404; before, the first was taken).
+    if error.errno not in {errno.ENOENT, errno.EINVAL, errno.EADDRNOTAVAIL, errno.EILSEQ, errno.EOPNOTSUPP}:
+        return error
+    try:
+        symbols = Kallsyms.read()
+    except OSError:
+        return error
+    found = symbols.lookup(probe.symbol)
+    if not found:
+        names = symbols.function_names()
+        return UnresolvedSymbolError(
+            f"program {program.name!r}: this kernel has no function {probe.symbol!r}{near_hint(probe.symbol, names)}",
+            probe.symbol,
+        )
+    if error.errno == errno.EADDRNOTAVAIL:
+        return SpecError(f"{subject}: this kernel has {len(found)} functions of that name")
+    if error.errno == errno.EILSEQ:
+        return kernel_error(error.errno, error.operation, subject, "The offset is not where an instruction begins")
+    return kernel_error(
+        error.errno or errno.EINVAL,
+        error.operation,
+        subject,
+        "The function is there, but may not be probed (inlined away, notrace or on the kprobe blacklist), or the offset "
+        "is outside it",
+    )

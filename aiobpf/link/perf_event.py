@@ -1,0 +1,113 @@
+"""Sampling: a program that runs at a clock's tick or at every so many events, on each CPU or in one process."""
+
+from __future__ import annotations
+
+import errno
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from attrs import field, frozen, validators
+
+from aiobpf.errors import KernelError, NotSupportedError, SpecError, kernel_error
+from aiobpf.kernel import online_cpus, perf_events
+from aiobpf.link.attachment import Attachment, building
+from aiobpf.link.link import Link, make_link
+from aiobpf.link.perf_link import hang_on_event
+from aiobpf.link.probe_mode import ProbeMode
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Self
+
+    from aiobpf.kernel import OwnedFd
+    from aiobpf.runtime.program import Program
+    from aiobpf.spec import ProgramSpec
+
+
+class SoftwareEvent(Enum):
+    """What the kernel itself can count (perf_event_open(2), enum perf_sw_ids)."""
+
+    CPU_CLOCK = 0
+    TASK_CLOCK = 1
+    PAGE_FAULTS = 2
+    CONTEXT_SWITCHES = 3
+    CPU_MIGRATIONS = 4
+    MINOR_FAULTS = 5
+    MAJOR_FAULTS = 6
+    ALIGNMENT_FAULTS = 7
+    EMULATION_FAULTS = 8
+
+
+def _cpus(cpus: Sequence[int] | None) -> tuple[int, ...] | None:
+    return None if cpus is None else tuple(cpus)
+
+
+@frozen
+class PerfEvent:
+    """A software event, sampled *frequency* times a second, or at each *period*-th event (a clock's period is ns).
+
+    On each online CPU, on *cpus*, or, with *pid* (0: this one), wherever that process runs. Sections ``perf_event`` do
+    not say which event. Since 4.9; *cookie* since 5.15. Its Link has one kernel link a CPU, so it cannot be pinned.
+    """
+
+    event: SoftwareEvent = SoftwareEvent.CPU_CLOCK
+    frequency: int = field(default=0, kw_only=True, validator=validators.ge(0))
+    period: int = field(default=0, kw_only=True, validator=validators.ge(0))
+    pid: int | None = field(default=None, kw_only=True, validator=validators.optional(validators.ge(0)))
+    cpus: tuple[int, ...] | None = field(default=None, kw_only=True, converter=_cpus)
+    cookie: int = field(default=0, kw_only=True)
+    mode: ProbeMode = field(default=ProbeMode.AUTO, converter=ProbeMode, kw_only=True)
+
+    def __attrs_post_init__(self) -> None:
+        if bool(self.frequency) == bool(self.period):
+            raise SpecError(f"{self}: say either frequency= (samples a second) or period= (events a sample)")
+        if self.mode is ProbeMode.TRACEFS:
+            raise SpecError(f"{self}: a perf event has nothing to do with tracefs")
+
+    @classmethod
+    def parse(cls, _spec: ProgramSpec) -> Self | None:
+        return None  # a section cannot say which event, or how often
+
+    async def attach_program(self, program: Program) -> Link:
+        """Raises KernelError (EINVAL above kernel.perf_event_max_sample_rate), NotSupportedError."""
+        return await make_link(self, program, self._attach)
+
+    def _attach(self, program: Program) -> Attachment:
+        subject = f"program {program.name!r} on perf event {self.event.name.lower()}"
+        cpus = self.cpus
+        if cpus is None:
+            cpus = online_cpus() if self.pid is None else (-1,)
+        with building() as attachment:
+            for cpu in cpus:
+                try:
+                    event = self._open(cpu, subject)
+                except KernelError as error:
+                    if error.errno == errno.ENODEV and self.cpus is None:
+                        continue  # it went offline since the list was read
+                    raise self._explained(error, subject) from error
+                attachment.events.append(event)
+                hang_on_event(attachment, program, event, cookie=self.cookie, mode=self.mode, subject=subject)
+            return attachment
+
+    def _open(self, cpu: int, subject: str) -> OwnedFd:
+        return perf_events.perf_event_open(
+            perf_events.TYPE_SOFTWARE,
+            self.event.value,
+            pid=-1 if self.pid is None else self.pid,
+            cpu=cpu,
+            sample_period=self.period,
+            sample_frequency=self.frequency or None,
+            subject=subject,
+        )
+
+    def _explained(self, error: KernelError, subject: str) -> Exception:
+        if error.errno == errno.ENOENT:
+            return NotSupportedError(f"{subject}: this machine has no such event")
+        if error.errno == errno.EINVAL and self.frequency:
+            return kernel_error(
+                errno.EINVAL,
+                error.operation,
+                subject,
+                f"{self.frequency} Hz may be above /proc/sys/kernel/perf_event_max_sample_rate",
+            )
+        return error

@@ -1,0 +1,97 @@
+"""From a program's section name to the place where it hangs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from attrs import frozen
+
+from aiobpf.errors import NotSupportedError, SpecError
+from aiobpf.link.cgroup import Cgroup
+from aiobpf.link.kprobe import Kprobe, Kretprobe
+from aiobpf.link.perf_event import PerfEvent
+from aiobpf.link.raw_tracepoint import RawTracepoint
+from aiobpf.link.tracepoint import Tracepoint
+from aiobpf.link.tracing import Fentry, Fexit, TpBtf
+from aiobpf.link.uprobe import Uprobe, Uretprobe
+from aiobpf.link.xdp import Xdp
+from aiobpf.spec.sections import parse_section
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from aiobpf.link.link import Link
+    from aiobpf.runtime.attach import AttachKind
+    from aiobpf.runtime.program import Program
+    from aiobpf.spec import ProgramSpec
+
+KINDS: Final[Mapping[str, Callable[[ProgramSpec], AttachKind[Any] | None]]] = {
+    "cgroup": Cgroup.parse,
+    "fentry": Fentry.parse,
+    "fexit": Fexit.parse,
+    "kprobe": Kprobe.parse,
+    "kretprobe": Kretprobe.parse,
+    "perf_event": PerfEvent.parse,
+    "raw_tracepoint": RawTracepoint.parse,
+    "tp_btf": TpBtf.parse,
+    "tracepoint": Tracepoint.parse,
+    "uprobe": Uprobe.parse,
+    "uretprobe": Uretprobe.parse,
+    "xdp": Xdp.parse,
+}
+"""How to read a section of each kind (the `kind` column of `aiobpf.spec.sections`). None: the name does not say where."""
+
+# Kinds whose sections do say where, for which there is no attach kind here yet. To pass over them in silence would look
+# like a program that sees no events.
+_NOT_YET: Final = frozenset(
+    {
+        "fentry.multi",
+        "fexit.multi",
+        "fmod_ret",
+        "freplace",
+        "fsession",
+        "fsession.multi",
+        "iter",
+        "kprobe.multi",
+        "kprobe.session",
+        "kretprobe.multi",
+        "kretsyscall",
+        "ksyscall",
+        "lsm",
+        "uprobe.multi",
+        "uprobe.session",
+        "uretprobe.multi",
+        "usdt",
+    }
+)
+
+
+@frozen
+class Unattachable:
+    """The place of a program whose section cannot be attached: attaching it raises what is wrong.
+
+    A program with such a section still loads: attached by hand (``program.attach(Kprobe("vfs_read"))``) it is fine.
+    """
+
+    error: Exception
+
+    async def attach_program(self, program: Program) -> Link:
+        """Raises the SpecError or NotSupportedError."""
+        raise type(self.error)(f"program {program.name!r}: {self.error}") from self.error
+
+
+def kind_of(spec: ProgramSpec) -> AttachKind[Any] | None:
+    """Where *spec*'s section says that the program hangs, None where it does not say.
+
+    Never raises: a malformed section, or one of a kind that is not supported, gives an `Unattachable`.
+    """
+    kind = parse_section(spec.section).kind
+    if kind in _NOT_YET and spec.attach_to:
+        return Unattachable(NotSupportedError(f"section {spec.section!r}: attaching {kind} programs"))
+    parse = KINDS.get(kind)
+    if parse is None:
+        return None
+    try:
+        return parse(spec)
+    except (SpecError, ValueError) as error:  # ValueError: a validator of the kind
+        return Unattachable(error if isinstance(error, SpecError) else SpecError(f"section {spec.section!r}: {error}"))
