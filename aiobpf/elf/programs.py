@@ -1,0 +1,106 @@
+"""Code sections to functions, and the functions that are programs.
+
+A section is read as a whole: first its code, then what BTF.ext says about it, then its relocations, each put on the
+instructions; only then is it cut into functions, and nothing needs to be cut with it.
+"""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_left
+from typing import TYPE_CHECKING
+
+from aiobpf.asm import SYMBOL, Instructions
+from aiobpf.elf.linker import Linker
+from aiobpf.elf.relocation_table import read_relocations
+from aiobpf.elf.relocations import CodeRelocator
+from aiobpf.errors import AsmError, BtfError, ElfError
+from aiobpf.spec.program import ProgramSpec
+from aiobpf.spec.sections import parse_section
+
+if TYPE_CHECKING:
+    from aiobpf.btf import Btf, ExtInfos
+    from aiobpf.elf.file import ElfFile, Section
+    from aiobpf.elf.functions import Function
+    from aiobpf.elf.relocations import Places
+    from aiobpf.spec.map import MapSpec
+
+_EVERYTHING = 1 << 32
+_LIBRARY = ".text"
+"""Where functions without SEC() go: called by programs, none themselves."""
+
+
+def read_code(file: ElfFile, section: Section, table: Section | None, places: Places, infos: ExtInfos | None) -> None:
+    """Give every function of *section* its instructions, with all their metadata, and its callees."""
+    functions = places.functions.by_section[section.index]
+    if not functions:
+        return
+    try:
+        instructions = Instructions.decode(file.data(section), file.byte_order)
+    except AsmError as error:
+        raise ElfError(f"section {section.name!r}: {error}") from error
+    found = None if infos is None else infos.section(section.name)
+    if found is not None:
+        try:
+            found.assign(instructions, 0, end_slot=_EVERYTHING)  # a record past the last instruction is an error
+        except (AsmError, BtfError) as error:
+            raise ElfError(f"section {section.name!r}: .BTF.ext: {error}") from error
+    relocator = CodeRelocator(section, instructions, places)
+    relocator.apply([] if table is None else read_relocations(file, table, places.symbols))
+    _split(section, instructions, functions, relocator.calls)
+
+
+def _split(
+    section: Section, instructions: Instructions, functions: list[Function], calls: dict[int, Function]
+) -> None:
+    starts = sorted({function.start: function.name for function in reversed(functions)}.items())
+    try:
+        instructions.attach_slots(SYMBOL, array("I", [start for start, _ in starts]), [name for _, name in starts])
+        for function in functions:
+            first = instructions.index_of_slot(function.start)
+            end = instructions.slot_count
+            last = len(instructions) if function.end == end else instructions.index_of_slot(function.end)
+            function.instructions = instructions[first:last]
+    except AsmError as error:
+        raise ElfError(f"section {section.name!r}: {error}") from error
+    places = sorted(calls)
+    for function in functions:
+        mine = places[bisect_left(places, function.start) : bisect_left(places, function.end)]
+        function.callees = [calls[slot] for slot in mine]
+
+
+def read_programs(
+    file: ElfFile,
+    places: Places,
+    *,
+    license: str,  # noqa: A002
+    kernel_version: int,
+    types: Btf | None,
+    maps: dict[str, MapSpec],
+) -> dict[str, ProgramSpec]:
+    """The programs: every function outside of ``.text``, linked with what it calls.
+
+    A function alone in an object is a program wherever it is, as libbpf has it.
+    """
+    functions = places.functions.all()
+    entries = [function for function in functions if function.section.name != _LIBRARY or len(functions) == 1]
+    programs: dict[str, ProgramSpec] = {}
+    linker = Linker()
+    for function in entries:
+        section = parse_section(function.section.name)
+        programs[function.name] = ProgramSpec(
+            name=function.name,
+            type=section.type,
+            instructions=linker.link(function),
+            section=section.name,
+            attach_type=section.attach_type,
+            attach_to=section.attach_to,
+            license=license,
+            flags=int(section.flags),
+            kernel_version=kernel_version,
+            byte_order=file.byte_order,
+            autoload=section.autoload,
+            types=types,
+            maps=maps,
+        )
+    return programs
