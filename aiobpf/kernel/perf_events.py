@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import errno
+import os
+import struct
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aiobpf._native import lib
-from aiobpf.errors import BpfError, NotSupportedError, kernel_error
+from aiobpf.errors import BpfError, KernelError, NotSupportedError, kernel_error
 from aiobpf.kernel.capabilities import Capability, privilege_error
 from aiobpf.kernel.fd import FdLike, OwnedFd, number
 from aiobpf.kernel.layout import Layout
@@ -31,6 +33,7 @@ COUNT_SW_PAGE_FAULTS = 2
 COUNT_SW_BPF_OUTPUT = 10
 SAMPLE_TIME = 1 << 2
 SAMPLE_RAW = 1 << 10
+FORMAT_LOST = 1 << 4
 
 _DISABLED = 1 << 0
 _INHERIT = 1 << 1
@@ -56,6 +59,7 @@ def perf_event_open(
     sample_period: int = 0,
     sample_frequency: int | None = None,
     sample_type: int = 0,
+    read_format: int = 0,
     config1: int | Buffer = 0,
     config2: int = 0,
     wakeup_events: int = 0,
@@ -85,6 +89,7 @@ def perf_event_open(
         config=config,
         sample_period=sample_period if sample_frequency is None else sample_frequency,
         sample_type=sample_type,
+        read_format=read_format,
         flags=flags,
         wakeup=wakeup_events if wakeup_watermark is None else wakeup_watermark,
         config1=config1,
@@ -104,16 +109,34 @@ def open_bpf_output(cpu: int, *, wakeup_events: int = 1, with_time: bool = False
 
     Wakes after *wakeup_events* samples. *with_time* puts the sample's CLOCK_MONOTONIC time (ns) before it.
     """
-    return perf_event_open(
-        TYPE_SOFTWARE,
-        COUNT_SW_BPF_OUTPUT,
-        cpu=cpu,
-        sample_period=1,
-        sample_type=SAMPLE_RAW | (SAMPLE_TIME if with_time else 0),
-        wakeup_events=wakeup_events,
-        clock=1 if with_time else None,
-        subject=subject or f"perf buffer of CPU {cpu}",
-    )
+    def open_with(read_format: int) -> OwnedFd:
+        return perf_event_open(
+            TYPE_SOFTWARE,
+            COUNT_SW_BPF_OUTPUT,
+            cpu=cpu,
+            sample_period=1,
+            sample_type=SAMPLE_RAW | (SAMPLE_TIME if with_time else 0),
+            read_format=read_format,
+            wakeup_events=wakeup_events,
+            clock=1 if with_time else None,
+            subject=subject or f"perf buffer of CPU {cpu}",
+        )
+
+    try:
+        return open_with(FORMAT_LOST)  # since 6.0 (119a784c8127)
+    except KernelError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        return open_with(0)
+
+
+def read_lost(event: FdLike) -> int | None:
+    """How many samples an event of `open_bpf_output` had no room for; None before Linux 6.0, which does not tell."""
+    raw = os.read(number(event), 16)
+    if len(raw) < 16:
+        return None
+    lost: int = struct.unpack("=QQ", raw)[1]
+    return lost
 
 
 def open_tracepoint(tracepoint_id: int, *, pid: int = -1, cpu: int = 0, subject: str = "tracepoint") -> OwnedFd:
