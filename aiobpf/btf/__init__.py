@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from aiobpf.btf.features import BtfFeature as BtfFeature
     from aiobpf.btf.notes import FUNCTION_INFO as FUNCTION_INFO
     from aiobpf.btf.notes import LINE as LINE
-    from aiobpf.btf.notes import FunctionInfo as FunctionInfo
     from aiobpf.btf.notes import Line as Line
     from aiobpf.btf.read_back import assign_kernel_infos as assign_kernel_infos
 
@@ -70,7 +69,7 @@ _HOMES = {
     "ext_info_encode": "EncodedExtInfos encode_ext_infos",
     "features": "BtfFeature",
     "formatting": "format_c format_type",
-    "notes": "FUNCTION_INFO LINE FunctionInfo Line",
+    "notes": "FUNCTION_INFO LINE Line",
     "read_back": "assign_kernel_infos",
     "types": "Array Const DataSection DeclTag Enum Enumerator Float Forward Function FunctionPrototype Int IntEncoding "
     "Kind Linkage Member Parameter Pointer Restrict SectionVariable Struct Type TypeTag Typedef Union Unknown Variable "

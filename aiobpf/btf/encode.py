@@ -154,8 +154,8 @@ class Encoder:
     def _prototype(self, type: FunctionPrototype) -> bytes:  # noqa: A002
         words: list[int] = []
         if BtfFeature.FUNC in self._without:
-            for each in type.parameters:
-                words += self._string(each.name), 0
+            for i, each in enumerate(type.parameters):
+                words += self._string(each.name or f"_{i}"), 0  # an enumerator must have a name
             return self._type("", Kind.ENUM, 4, words, len(type.parameters))
         for each in type.parameters:
             words += self._string(each.name), self._id_of(each.type)
