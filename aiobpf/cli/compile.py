@@ -159,7 +159,7 @@ def arguments(compiler: Compiler, byte_order: Literal["little", "big"]) -> list[
     """What every BPF source is compiled with."""
     machine = platform.machine()
     arch, _ = _TARGET_ARCH.get(machine, (machine, machine))
-    # After the system's own: where libbpf's headers are installed a source sees them as it always did.
+    # aiobpf's headers come first, so that a source means the same on every machine; what they lack is the machine's.
     after = [*compiler.fallback, Path(f"/usr/include/{machine}-linux-gnu")]
     return [
         "-target",

@@ -6,14 +6,12 @@ and a terminal obeys escape sequences.
 
 from __future__ import annotations
 
-import enum
-import math
 from typing import TYPE_CHECKING, Any, Protocol
 
 from attrs import frozen
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 
 
 @frozen
@@ -54,9 +52,14 @@ class Format(Protocol):
 
 
 class EventFormat:
-    """For any event: a column for each field of its record, nested ones by their path (``addr.port``)."""
+    """For any event: a column for each field of its record, nested ones by their path (``addr.port``).
 
-    def __init__(self) -> None:
+    *jsonable* is that of the event type's codec; without a type an event is bytes, shown in hex.
+    """
+
+    def __init__(self, jsonable: Callable[[Any], Any] | None = None) -> None:
+        self._jsonable = jsonable or bytes.hex
+        self._key = "value" if jsonable else "data"
         self._columns: tuple[Column, ...] = ()
 
     @property
@@ -64,49 +67,17 @@ class EventFormat:
         return self._columns
 
     def record(self, event: Any) -> Mapping[str, Any]:
-        value = plain(event)
-        if isinstance(value, dict):
-            return value
-        return {"data" if isinstance(event, bytes) else "value": value}
+        value = self._jsonable(event)
+        return value if isinstance(value, dict) else {self._key: value}
 
     def row(self, event: Any) -> Row:
         cells = dict(flat(self.record(event)))
         if not self._columns:
-            self._columns = tuple(Column(name, isinstance(value, (int, float))) for name, value in cells.items())
+            self._columns = tuple(
+                Column(name, isinstance(value, (int, float)) and not isinstance(value, bool))
+                for name, value in cells.items()
+            )
         return Row(tuple(cell(cells.get(column.name)) for column in self._columns))
-
-
-def plain(value: Any) -> Any:
-    """A decoded value as JSON has it: structs as objects, enums by name, bytes as hex."""
-    if value is None or isinstance(value, (str, bool)):
-        return value
-    if isinstance(value, enum.Enum):
-        return value.name if value.name is not None else int(value.value)
-    if isinstance(value, int):
-        return value
-    if isinstance(value, float):
-        return value if math.isfinite(value) else str(value)
-    if isinstance(value, (bytes, bytearray, memoryview)):
-        return bytes(value).hex()
-    if isinstance(value, (list, tuple)) and not hasattr(value, "_fields"):
-        return [plain(each) for each in value]
-    return {name: plain(each) for name, each in fields_of(value)}
-
-
-def fields_of(value: Any) -> Iterator[tuple[str, Any]]:
-    """The fields of a struct, be it an attrs class, a dataclass, a NamedTuple or a dict."""
-    if isinstance(value, dict):
-        yield from value.items()
-        return
-    cls = type(value)
-    if hasattr(cls, "__attrs_attrs__"):
-        names: Any = (attribute.name for attribute in cls.__attrs_attrs__)
-    else:
-        names = getattr(cls, "__dataclass_fields__", None) or getattr(cls, "_fields", None)
-        if names is None:
-            raise TypeError(f"an event of type {cls.__name__} has no fields to show")
-    for name in names:
-        yield name, getattr(value, name)
 
 
 def flat(record: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

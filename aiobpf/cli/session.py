@@ -13,40 +13,39 @@ import anyio
 from attrs import define, field
 
 import aiobpf
+from aiobpf.btf import codec
 from aiobpf.cli.attaching import attach_what_can
+from aiobpf.cli.choices import choose_maps, choose_programs
 from aiobpf.cli.commands import INTERRUPTED, OK, leave_stdout
 from aiobpf.cli.exec_monitor import ExecFormat
 from aiobpf.cli.formats import EventFormat
 from aiobpf.cli.losses import count_losses
 from aiobpf.cli.report import leaves, warn
-from aiobpf.cli.settings import apply_settings, suggestion
+from aiobpf.cli.settings import apply_settings
 from aiobpf.cli.source import read_source
 from aiobpf.cli.tally import Count, Tally
 from aiobpf.cli.views import JsonLines, PlainLines
-from aiobpf.errors import SpecError
-from aiobpf.uapi import MapType
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from aiobpf.btf import Type
     from aiobpf.cli.formats import Format
-    from aiobpf.cli.run import MapChoice, RunOptions
+    from aiobpf.cli.run import RunOptions
     from aiobpf.cli.views import View
     from aiobpf.collection import Collection
     from aiobpf.spec import CollectionSpec
     from aiobpf.stream import PerfBuffer, RingBuffer
-
-STREAMED = (MapType.RINGBUF, MapType.PERF_EVENT_ARRAY)
 
 
 def run_session(options: RunOptions) -> int:
     """Everything up to the first system call, then the run itself; the exit status."""
     spec = read_source(options.source)
     apply_settings(spec, options.settings)
-    choose_programs(spec, options.programs)
+    programs = choose_programs(spec, options.programs)
     chosen = choose_maps(spec, options.maps)
-    view = make_view(options, {name: ExecFormat() if options.source is None else EventFormat() for name in chosen})
-    run = Run(options, spec, chosen, view)
+    view = make_view(options, {name: format_of(options, type_) for name, type_ in chosen.items()})
+    run = Run(spec, programs, chosen, view, options.duration_s, options.verbose)
     try:
         anyio.run(run.main)
     except BaseExceptionGroup as group:
@@ -59,24 +58,10 @@ def run_session(options: RunOptions) -> int:
     return OK if run.has_begun else INTERRUPTED
 
 
-def choose_programs(spec: CollectionSpec, names: Sequence[str]) -> None:
-    for name in names:
-        if name not in spec.programs:
-            raise SpecError(f"no program {name!r}{suggestion(name, spec.programs)}")
-
-
-def choose_maps(spec: CollectionSpec, choices: Sequence[MapChoice]) -> dict[str, str | None]:
-    """The maps to show, each with the type that was given for its events; every ring and perf map if none is chosen."""
-    streamed = [name for name, map_ in spec.maps.items() if map_.type in STREAMED]
-    if not choices:
-        return dict.fromkeys(streamed)
-    for choice in choices:
-        if choice.name not in spec.maps:
-            raise SpecError(f"no map {choice.name!r}{suggestion(choice.name, streamed)}")
-        if choice.name not in streamed:
-            kind = spec.maps[choice.name].type.name
-            raise SpecError(f"map {choice.name!r} is a {kind} map: only ring buffers and perf event arrays have events")
-    return {choice.name: choice.type for choice in choices}
+def format_of(options: RunOptions, type_: Type | None) -> Format:
+    if options.source is None:
+        return ExecFormat()
+    return EventFormat(None if type_ is None else codec(type_).jsonable)
 
 
 def make_view(options: RunOptions, formats: Mapping[str, Format]) -> View:
@@ -98,10 +83,12 @@ def make_view(options: RunOptions, formats: Mapping[str, Format]) -> View:
 class Run:
     """Load, attach, show, detach, count: one after the other, whatever ends it."""
 
-    options: RunOptions
     spec: CollectionSpec
-    chosen: Mapping[str, str | None]
+    programs: Sequence[str] | None
+    chosen: Mapping[str, Type | None]
     view: View
+    duration_s: float | None = None
+    verbose: bool = False
     has_begun: bool = False
     """Whether events could be shown: everything was loaded and attached before the end came."""
     _streams: dict[str, RingBuffer | PerfBuffer] = field(factory=dict)
@@ -113,11 +100,10 @@ class Run:
             tasks.cancel_scope.cancel()
 
     async def load_and_show(self) -> None:
-        programs = self.options.programs or None
-        async with aiobpf.load(self.spec, programs=programs) as coll, AsyncExitStack() as stack:
+        async with aiobpf.load(self.spec, programs=self.programs) as coll, AsyncExitStack() as stack:
             for name, type_ in self.chosen.items():
                 self._streams[name] = await stack.enter_async_context(coll.stream(name, type=type_))
-            async with await attach_what_can(coll, verbose=self.options.verbose):
+            async with await attach_what_can(coll, verbose=self.verbose):
                 await self.show(coll)
 
     async def show(self, coll: Collection) -> None:
@@ -128,7 +114,7 @@ class Run:
         self.has_begun = True
         self.view.open()
         try:
-            with anyio.move_on_after(self.options.duration_s):
+            with anyio.move_on_after(self.duration_s):
                 async with anyio.create_task_group() as tasks:
                     for name in self._streams:
                         tasks.start_soon(self._follow, name, tally)

@@ -7,12 +7,12 @@ itself; bytes (``u8[]``) in hex, colons and all; arrays and structs as JSON.
 
 from __future__ import annotations
 
-import difflib
 import json
 import re
 from typing import TYPE_CHECKING, Any
 
 from aiobpf.btf import Array, Enum, Float, Int, Struct, Union, strip_qualifiers
+from aiobpf.cli.choices import suggestion
 from aiobpf.errors import CodecError, SpecError
 
 if TYPE_CHECKING:
@@ -45,15 +45,6 @@ def apply_settings(spec: CollectionSpec, settings: Iterable[Setting]) -> None:
                 variable.value = parse_value(text, variable.type)
         except (ValueError, OverflowError) as error:
             raise CodecError(f"--set {name}={text}: {error}") from None
-
-
-def suggestion(name: str, known: Iterable[str]) -> str:
-    """What else there is, the nearest name first: the rest of a sentence about *name*."""
-    names = sorted(known)
-    close = difflib.get_close_matches(name, names, n=1)
-    if close:
-        return f"; did you mean {close[0]!r}?"
-    return f"; there is {', '.join(names)}" if names else "; the object has none"
 
 
 def parse_value(text: str, type: Type) -> Any:  # noqa: A002 - the field's own word

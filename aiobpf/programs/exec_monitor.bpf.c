@@ -10,7 +10,7 @@
 
 #define FILENAME_SIZE 256
 #define ARGV_SIZE 512
-#define EXIT_SIZE __builtin_offsetof(struct event, filename)
+#define EXIT_SIZE offsetof(struct event, argv)
 
 /* wait(2)'s status: the kernel keeps it in signal->group_exit_code once the whole group is told to go. */
 #define SIGNAL_GROUP_EXIT 0x4
@@ -50,7 +50,7 @@ enum kind {
 
 /*
  * One execve(2) that succeeded, or the end of a process that did one. Both share a ring, so that they come in order;
- * the record of an exit stops before filename. Ids are of the initial namespaces, time_ns is CLOCK_MONOTONIC.
+ * the record of an exit stops before argv. Ids are of the initial namespaces, time_ns is CLOCK_MONOTONIC.
  */
 struct event {
 	__u64 time_ns;

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aiobpf.btf import Array, Const, Enum, Enumerator, Float, Int, IntEncoding, Pointer, Struct, Type, Typedef, Volatile
-from aiobpf.cli.settings import as_bytes, parse_value, suggestion
+from aiobpf.cli.choices import suggestion
+from aiobpf.cli.settings import as_bytes, parse_value
 
 U8 = Int("unsigned char", 1)
 U32 = Int("unsigned int", 4)
