@@ -23,6 +23,10 @@ class ClosedError(BpfError):
     """A map, program, link, stream or collection was used after it was closed or handed out."""
 
 
+class StreamBusyError(BpfError, RuntimeError):
+    """Two tasks read one stream at once: each would get an arbitrary part of the events."""
+
+
 # --- bytes that are not what they claim to be -------------------------------------------------------------------------
 
 

@@ -86,11 +86,7 @@ class OwnedFd:
 
     def duplicate(self) -> OwnedFd:
         """Another descriptor of the same kernel object, with an owner of its own."""
-        copy = OwnedFd(what=self.what)
-        error = lib.fd_duplicate(self.fileno(), copy.cell)
-        if error:
-            raise kernel_error(-error, "F_DUPFD_CLOEXEC", self.what)
-        return copy
+        return duplicate(self, self.what)
 
     def __enter__(self) -> OwnedFd:
         return self
@@ -113,3 +109,12 @@ class OwnedFd:
     def __repr__(self) -> str:
         fd = self.cell[0]
         return f"<OwnedFd {self.what}: {'closed' if fd < 0 else fd}>"
+
+
+def duplicate(fd: FdLike, what: str) -> OwnedFd:
+    """Another descriptor of the same kernel object, with an owner of its own; *what* names it in messages."""
+    copy = OwnedFd(what=what)
+    error = lib.fd_duplicate(number(fd), copy.cell)
+    if error:
+        raise kernel_error(-error, "F_DUPFD_CLOEXEC", what)
+    return copy

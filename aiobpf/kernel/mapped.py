@@ -47,5 +47,5 @@ class MappedMemory:
             _unmap(address, self.length)
 
     def __del__(self) -> None:
-        if _unmap is not None and getattr(self, "_address", None) is not None:
+        if getattr(self, "_address", None) is not None:  # unset where __init__ failed
             self.close()

@@ -1,0 +1,179 @@
+"""What a record of a stream is to Python."""
+
+from __future__ import annotations
+
+import builtins
+import re
+from typing import TYPE_CHECKING, Any, Final, Protocol, final
+
+from aiobpf.btf.kinds import Kind
+from aiobpf.btf.types import Array, Struct, Type, size_of, strip_qualifiers
+from aiobpf.errors import BtfError, CodecError, SpecError
+
+if TYPE_CHECKING:
+    from aiobpf.btf import Btf
+    from aiobpf.uapi import MapType
+
+MAX_DEPTH: Final = 64
+
+_KINDS: Final = {"struct": Kind.STRUCT, "union": Kind.UNION, "enum": None}
+
+
+class EventMap(Protocol):
+    """What a stream needs of a map; `aiobpf.Map` has it."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def type(self) -> MapType: ...
+    @property
+    def max_entries(self) -> int: ...
+    @property
+    def value_type(self) -> Type | None: ...
+    @property
+    def types(self) -> Btf | None: ...
+    def fileno(self) -> int: ...
+
+
+class EventCodec(Protocol):
+    """What a stream needs of a `aiobpf.btf.Codec`."""
+
+    @property
+    def size(self) -> int: ...
+    @property
+    def dtype(self) -> Any: ...
+    def decode(self, buffer: Any, offset: int = 0) -> Any: ...
+    def decode_all(self, buffer: Any, count: int, stride: int | None = None) -> list[Any]: ...
+
+
+@final
+class EventType:
+    """A codec and the sizes of records that fit it; without a codec a record is bytes, of any size.
+
+    A record may be longer than the type: what follows is not decoded, unless the type ends in a flexible array
+    (``char path[]``), which then is as long as the record says. It may be shorter where the type ends in an
+    array, as programs submit such a struct only as far as the array is filled (``args[FULL_MAX_ARGS]``): anything from
+    *minimum* bytes on is one, and what is missing reads as zeros.
+    """
+
+    __slots__ = ("codec", "is_open_ended", "minimum", "name", "size")
+
+    def __init__(
+        self, name: str, codec: EventCodec | None, minimum: int | None = None, *, is_open_ended: bool = False
+    ) -> None:
+        """*is_open_ended*: the type ends in a flexible array, which takes what a record has beyond *codec*'s size."""
+        self.name = name
+        self.codec = codec
+        self.size = codec.size if codec is not None else 0
+        self.minimum = self.size if minimum is None else minimum
+        self.is_open_ended = is_open_ended
+
+    @property
+    def stride(self) -> int:
+        """The length of a row where records are drained as rows of one length; 0 where each has its own."""
+        return 0 if self.is_open_ended else self.size
+
+    @property
+    def expectation(self) -> str:
+        """How long a record has to be, in words."""
+        if self.minimum < self.size:
+            return f"{self.name} has {self.size} bytes, and {self.minimum} before the array that it ends in"
+        return f"{self.name} has {self.size} bytes"
+
+    def __repr__(self) -> str:
+        return f"<EventType {self.name}>"
+
+
+BYTES: Final = EventType("bytes", None)
+
+
+def resolve_event_type(map: EventMap, type: Type | str | builtins.type[Any] | None) -> EventType:  # noqa: A002
+    """The event type that *type* means for *map*.
+
+    None is the BTF type of the map's values, or bytes where it has none. A str names a type of the map's object
+    ("struct event", or "event" for whatever has that name). A class is filled by field name; its BTF type is what its
+    attribute ``__btf_type__`` names, or the map's value type, or the struct called like the class (ExecEvent: struct
+    exec_event). ``bytes`` leaves records undecoded.
+
+    SpecError names the map where no type can be found, BtfError where the object has none or several of that name.
+    """
+    if type is None:
+        return BYTES if map.value_type is None else _event_type(map, map.value_type)
+    if isinstance(type, str):
+        return _event_type(map, _by_name(map, type))
+    if isinstance(type, Type):
+        return _event_type(map, type)
+    if not isinstance(type, builtins.type):
+        raise SpecError(f"map {map.name!r}: {type!r} is no event type: a BTF type, its name or a class is needed")
+    if type is builtins.bytes:
+        return BYTES
+    return _event_type(map, _of_class(map, type), type)
+
+
+def _event_type(map: EventMap, type: Type, python_type: builtins.type[Any] | None = None) -> EventType:  # noqa: A002
+    from aiobpf.btf import codec
+
+    try:
+        made: EventCodec = codec(type, byte_order="native", python_type=python_type)
+        minimum, is_open_ended = _shape(type)
+    except (BtfError, CodecError) as error:
+        error.add_note(f"as the event type of map {map.name!r}")
+        raise
+    if made.size == 0 and not is_open_ended:
+        raise SpecError(f"map {map.name!r}: {_name(type)} has no bytes and cannot be an event type")
+    return EventType(_name(type), made, minimum, is_open_ended=is_open_ended)
+
+
+def _name(type: Type) -> str:  # noqa: A002
+    kind = {Kind.STRUCT: "struct ", Kind.UNION: "union "}.get(type.kind, "")
+    return f"{kind}{type.name or '(anonymous)'}"
+
+
+def _by_name(map: EventMap, name: str) -> Type:  # noqa: A002
+    if map.types is None:
+        raise SpecError(f"map {map.name!r}: there is no BTF to look {name!r} up in; give a BTF type")
+    keyword, _, rest = name.strip().partition(" ")
+    kind = _KINDS.get(keyword)
+    try:
+        if kind is not None and rest:
+            return map.types.by_name(rest.strip(), kind)
+        return map.types.by_name(name.strip() if keyword not in _KINDS else rest.strip())
+    except BtfError as error:
+        error.add_note(f"as the event type of map {map.name!r}")
+        raise
+
+
+def _of_class(map: EventMap, cls: builtins.type[Any]) -> Type:  # noqa: A002
+    named: str | None = getattr(cls, "__btf_type__", None)
+    if named is not None:
+        return _by_name(map, named)
+    if map.value_type is not None:
+        return map.value_type
+    snake = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", cls.__name__).lower()
+    for name in (cls.__name__, snake) if map.types is not None else ():
+        assert map.types is not None
+        found = [t for t in map.types.all_by_name(name) if isinstance(strip_qualifiers(t), Struct)]
+        if len(found) == 1:
+            return found[0]
+    raise SpecError(
+        f"map {map.name!r} has no BTF value type, and its object no one struct {cls.__name__} or {snake}: "
+        f"name it, as {cls.__name__}.__btf_type__ = 'struct ...'"
+    )
+
+
+def _shape(type: Type) -> tuple[int, bool]:  # noqa: A002
+    """Bytes of the shortest record of *type*, and whether the type ends in an array without length."""
+    total = size_of(type)
+    offset = 0
+    found = type
+    for _ in range(MAX_DEPTH):
+        found = strip_qualifiers(found)
+        if isinstance(found, Array):
+            is_flexible = offset > 0 and found.count == 0
+            return (total if is_flexible or not offset else offset), is_flexible
+        if not isinstance(found, Struct) or not found.members:
+            break
+        last = found.members[-1]
+        offset += last.offset
+        found = last.type
+    return total, False

@@ -1,0 +1,64 @@
+"""The events of a ring buffer map."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeVar, final, overload
+
+from aiobpf.errors import SpecError
+from aiobpf.stream.event_stream import EventStream
+from aiobpf.stream.ring_source import RingSource
+from aiobpf.uapi import MapType
+
+if TYPE_CHECKING:
+    import builtins
+    from typing import Unpack
+
+    from aiobpf.btf import Type
+    from aiobpf.kernel.fd import OwnedFd
+    from aiobpf.stream.event_stream import StreamOptions
+    from aiobpf.stream.event_type import EventMap
+
+T = TypeVar("T")
+
+
+@final
+class RingBuffer(EventStream[T]):
+    """The events of a BPF_MAP_TYPE_RINGBUF map (Linux 5.8), in the order in which they were reserved, from all CPUs.
+
+    *type* says what an event is: a BTF type, the name of one in the map's object ("struct event"), a class whose fields
+    are filled by name, or ``bytes``; None is the BTF type of the map's values, or bytes where it has none.
+
+    *batch_records* and *batch_bytes* are the most that is taken at a time, *turn_s* about how long single events are
+    handed out (with what the caller does to them) before the event loop has its turn; batches are not cut by time.
+    *flush_interval* (seconds) looks for records even if nobody announced them (BPF_RB_NO_WAKEUP). *on_short* says
+    whether a record too short for *type* raises CodecError or is only counted ("skip").
+
+    A ring has one reader: SpecError while another stream of this process is open on the map. What the program found no
+    room for is lost without a trace, unless it counts it.
+
+    SpecError if the map is of another kind or no type is found; see `EventStream` for reading.
+    """
+
+    @overload
+    def __init__(
+        self: RingBuffer[bytes], map: EventMap, type: builtins.type[bytes], **options: Unpack[StreamOptions]
+    ) -> None: ...
+    @overload
+    def __init__(self, map: EventMap, type: builtins.type[T], **options: Unpack[StreamOptions]) -> None: ...
+    @overload
+    def __init__(
+        self: RingBuffer[Any], map: EventMap, type: Type | str | None = None, **options: Unpack[StreamOptions]
+    ) -> None: ...
+    def __init__(
+        self,
+        map: EventMap,  # noqa: A002 - the field's own word
+        type: Type | str | builtins.type[Any] | None = None,  # noqa: A002
+        **options: Unpack[StreamOptions],
+    ) -> None:
+        if map.type != MapType.RINGBUF:
+            raise SpecError(f"map {map.name!r} is a {map.type.name} map, no RINGBUF")
+        super().__init__(map, type, **options)
+        self._stats.capacity = map.max_entries
+
+    def _open_source(self, fd: OwnedFd) -> RingSource:
+        return RingSource.open(fd, self._map.max_entries)
