@@ -3,114 +3,136 @@
 Everything here is synchronous but `in_worker`, which runs the rest off the event loop, and `kernel_btf`. Every new
 descriptor is an `OwnedFd` from the moment the system call returns; a descriptor to use may be a number or anything with
 ``fileno()``. Nothing here knows an ELF file or a specification.
+
+Names are imported when first used: a program that streams from a map needs no feature probes.
 """
 
 from __future__ import annotations
 
-from aiobpf.kernel.capabilities import Capability, kernel_release, privilege_error
-from aiobpf.kernel.cpus import online_cpus, possible_cpus
-from aiobpf.kernel.elements import UNSUPPORTED_ERRNOS, MapElements
-from aiobpf.kernel.fd import FdLike, OwnedFd
-from aiobpf.kernel.ids import (
-    ObjectKind,
-    all_ids,
-    btf_by_id,
-    fd_by_id,
-    link_by_id,
-    map_by_id,
-    next_id,
-    program_by_id,
-)
-from aiobpf.kernel.info import (
-    BtfInfo,
-    MapInfo,
-    ProgramInfo,
-    ProgramStats,
-    btf_info,
-    enable_stats,
-    map_info,
-    program_info,
-    program_stats,
-)
-from aiobpf.kernel.link_info import LinkInfo, link_info
-from aiobpf.kernel.links import (
-    Attached,
-    iter_create,
-    link_create,
-    link_detach,
-    link_iter,
-    link_kprobe_multi,
-    link_netfilter,
-    link_relative,
-    link_update,
-    link_uprobe_multi,
-    prog_attach,
-    prog_detach,
-    prog_query,
-    raw_tracepoint_open,
-)
-from aiobpf.kernel.maps import create_map, freeze_map
-from aiobpf.kernel.memlock import raise_memlock_limit
-from aiobpf.kernel.pins import open_pin, pin
-from aiobpf.kernel.programs import bind_map, load_btf, load_program, log_text
-from aiobpf.kernel.test_run import TestRun, test_run
-from aiobpf.kernel.worker import close_in_worker, in_worker, worker_limiter
+from importlib import import_module
+from typing import TYPE_CHECKING
 
-__all__ = [
-    "UNSUPPORTED_ERRNOS",
-    "Attached",
-    "BtfInfo",
-    "Capability",
-    "FdLike",
-    "LinkInfo",
-    "MapElements",
-    "MapInfo",
-    "ObjectKind",
-    "OwnedFd",
-    "ProgramInfo",
-    "ProgramStats",
-    "TestRun",
-    "all_ids",
-    "bind_map",
-    "btf_by_id",
-    "btf_info",
-    "close_in_worker",
-    "create_map",
-    "enable_stats",
-    "fd_by_id",
-    "freeze_map",
-    "in_worker",
-    "iter_create",
-    "kernel_release",
-    "link_by_id",
-    "link_create",
-    "link_detach",
-    "link_info",
-    "link_iter",
-    "link_kprobe_multi",
-    "link_netfilter",
-    "link_relative",
-    "link_update",
-    "link_uprobe_multi",
-    "load_btf",
-    "load_program",
-    "log_text",
-    "map_by_id",
-    "map_info",
-    "next_id",
-    "online_cpus",
-    "open_pin",
-    "pin",
-    "possible_cpus",
-    "privilege_error",
-    "prog_attach",
-    "prog_detach",
-    "prog_query",
-    "program_by_id",
-    "program_info",
-    "program_stats",
-    "raise_memlock_limit",
-    "raw_tracepoint_open",
-    "test_run",
-    "worker_limiter",
-]
+if TYPE_CHECKING:
+    from aiobpf.kernel.btf import KernelBtfCache as KernelBtfCache
+    from aiobpf.kernel.btf import KernelType as KernelType
+    from aiobpf.kernel.btf import kernel_btf as kernel_btf
+    from aiobpf.kernel.btf import shared_btf_cache as shared_btf_cache
+    from aiobpf.kernel.capabilities import Capability as Capability
+    from aiobpf.kernel.capabilities import privilege_error as privilege_error
+    from aiobpf.kernel.cpus import online_cpus as online_cpus
+    from aiobpf.kernel.cpus import possible_cpus as possible_cpus
+    from aiobpf.kernel.elements import UNSUPPORTED_ERRNOS as UNSUPPORTED_ERRNOS
+    from aiobpf.kernel.elements import MapElements as MapElements
+    from aiobpf.kernel.fd import FdLike as FdLike
+    from aiobpf.kernel.fd import OwnedFd as OwnedFd
+    from aiobpf.kernel.features import Feature as Feature
+    from aiobpf.kernel.features import Inconclusive as Inconclusive
+    from aiobpf.kernel.features import KernelFeatures as KernelFeatures
+    from aiobpf.kernel.features import Supported as Supported
+    from aiobpf.kernel.features import Unsupported as Unsupported
+    from aiobpf.kernel.features import kernel_features as kernel_features
+    from aiobpf.kernel.features import missing_btf_features as missing_btf_features
+    from aiobpf.kernel.features import supports_bpf_cookie as supports_bpf_cookie
+    from aiobpf.kernel.features import supports_btf as supports_btf
+    from aiobpf.kernel.features import supports_map_type as supports_map_type
+    from aiobpf.kernel.features import supports_probe_read_kernel as supports_probe_read_kernel
+    from aiobpf.kernel.features import supports_program_type as supports_program_type
+    from aiobpf.kernel.ids import ObjectKind as ObjectKind
+    from aiobpf.kernel.ids import all_ids as all_ids
+    from aiobpf.kernel.ids import btf_by_id as btf_by_id
+    from aiobpf.kernel.ids import fd_by_id as fd_by_id
+    from aiobpf.kernel.ids import link_by_id as link_by_id
+    from aiobpf.kernel.ids import map_by_id as map_by_id
+    from aiobpf.kernel.ids import next_id as next_id
+    from aiobpf.kernel.ids import program_by_id as program_by_id
+    from aiobpf.kernel.info import BtfInfo as BtfInfo
+    from aiobpf.kernel.info import MapInfo as MapInfo
+    from aiobpf.kernel.info import ProgramInfo as ProgramInfo
+    from aiobpf.kernel.info import ProgramStats as ProgramStats
+    from aiobpf.kernel.info import btf_info as btf_info
+    from aiobpf.kernel.info import enable_stats as enable_stats
+    from aiobpf.kernel.info import map_info as map_info
+    from aiobpf.kernel.info import program_info as program_info
+    from aiobpf.kernel.info import program_stats as program_stats
+    from aiobpf.kernel.info_links import LinkInfo as LinkInfo
+    from aiobpf.kernel.info_links import link_info as link_info
+    from aiobpf.kernel.kallsyms import Kallsyms as Kallsyms
+    from aiobpf.kernel.kallsyms import has_syscall_wrapper as has_syscall_wrapper
+    from aiobpf.kernel.kallsyms import symbol_address as symbol_address
+    from aiobpf.kernel.kallsyms import symbol_addresses as symbol_addresses
+    from aiobpf.kernel.kallsyms import syscall_wrapper_prefix as syscall_wrapper_prefix
+    from aiobpf.kernel.kconfig import kernel_config as kernel_config
+    from aiobpf.kernel.links import Attached as Attached
+    from aiobpf.kernel.links import iter_create as iter_create
+    from aiobpf.kernel.links import link_create as link_create
+    from aiobpf.kernel.links import link_detach as link_detach
+    from aiobpf.kernel.links import link_iter as link_iter
+    from aiobpf.kernel.links import link_kprobe_multi as link_kprobe_multi
+    from aiobpf.kernel.links import link_netfilter as link_netfilter
+    from aiobpf.kernel.links import link_relative as link_relative
+    from aiobpf.kernel.links import link_update as link_update
+    from aiobpf.kernel.links import link_uprobe_multi as link_uprobe_multi
+    from aiobpf.kernel.links import prog_attach as prog_attach
+    from aiobpf.kernel.links import prog_detach as prog_detach
+    from aiobpf.kernel.links import prog_query as prog_query
+    from aiobpf.kernel.links import raw_tracepoint_open as raw_tracepoint_open
+    from aiobpf.kernel.maps import create_map as create_map
+    from aiobpf.kernel.maps import freeze_map as freeze_map
+    from aiobpf.kernel.memlock import raise_memlock_limit as raise_memlock_limit
+    from aiobpf.kernel.pins import open_pin as open_pin
+    from aiobpf.kernel.pins import pin as pin
+    from aiobpf.kernel.program_run import TestRun as TestRun
+    from aiobpf.kernel.program_run import test_run as test_run
+    from aiobpf.kernel.programs import bind_map as bind_map
+    from aiobpf.kernel.programs import load_btf as load_btf
+    from aiobpf.kernel.programs import load_program as load_program
+    from aiobpf.kernel.programs import log_text as log_text
+    from aiobpf.kernel.release import kernel_release as kernel_release
+    from aiobpf.kernel.release import kernel_version as kernel_version
+    from aiobpf.kernel.release import kernel_version_code as kernel_version_code
+    from aiobpf.kernel.tracefs import Tracefs as Tracefs
+    from aiobpf.kernel.worker import close_in_worker as close_in_worker
+    from aiobpf.kernel.worker import in_worker as in_worker
+    from aiobpf.kernel.worker import worker_limiter as worker_limiter
+
+# A name and a module that spell the same would take turns under one attribute: no module is called like a name here.
+_HOMES = {
+    "btf": "KernelBtfCache KernelType kernel_btf shared_btf_cache",
+    "capabilities": "Capability privilege_error",
+    "cpus": "online_cpus possible_cpus",
+    "elements": "UNSUPPORTED_ERRNOS MapElements",
+    "fd": "FdLike OwnedFd",
+    "features": "Feature Inconclusive KernelFeatures Supported Unsupported kernel_features missing_btf_features "
+    "supports_bpf_cookie supports_btf supports_map_type supports_probe_read_kernel supports_program_type",
+    "ids": "ObjectKind all_ids btf_by_id fd_by_id link_by_id map_by_id next_id program_by_id",
+    "info": "BtfInfo MapInfo ProgramInfo ProgramStats btf_info enable_stats map_info program_info program_stats",
+    "info_links": "LinkInfo link_info",
+    "kallsyms": "Kallsyms has_syscall_wrapper symbol_address symbol_addresses syscall_wrapper_prefix",
+    "kconfig": "kernel_config",
+    "links": "Attached iter_create link_create link_detach link_iter link_kprobe_multi link_netfilter link_relative "
+    "link_update link_uprobe_multi prog_attach prog_detach prog_query raw_tracepoint_open",
+    "maps": "create_map freeze_map",
+    "memlock": "raise_memlock_limit",
+    "pins": "open_pin pin",
+    "program_run": "TestRun test_run",
+    "programs": "bind_map load_btf load_program log_text",
+    "release": "kernel_release kernel_version kernel_version_code",
+    "tracefs": "Tracefs",
+    "worker": "close_in_worker in_worker worker_limiter",
+}
+_MODULES = {name: module for module, names in _HOMES.items() for name in names.split()}
+
+__all__ = sorted(_MODULES)  # noqa: PLE0605 the table above is the list
+
+
+def __getattr__(name: str) -> object:
+    module = _MODULES.get(name)
+    if module is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{module}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *_MODULES]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import resource
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
 from aiobpf.errors import KernelError, MissingPrivilegeError, kernel_error
+from aiobpf.kernel.release import kernel_release
 from aiobpf.uapi import AttachType, MapType, ProgramType
 
 if TYPE_CHECKING:
@@ -83,12 +83,6 @@ def effective() -> frozenset[Capability]:
                 mask = int(line.split()[1], 16)
                 return frozenset(c for c in Capability if mask >> c & 1)
     return frozenset()
-
-
-def kernel_release() -> tuple[int, int]:
-    """(major, minor) of the running kernel. Features are probed; this is for hints and for what cannot be probed."""
-    major, minor = os.uname().release.split(".")[:2]
-    return int(major), int("".join(c for c in minor[:4] if c.isdigit()) or 0)
 
 
 def needed_for_map(map_type: int) -> tuple[Capability, ...]:

@@ -140,7 +140,7 @@ class MapElements:
         raise self.error(-error, Command.MAP_GET_NEXT_KEY)
 
     def keys(self) -> Iterator[bytes]:
-        """Every key. What is added or removed meanwhile may be missed or met twice; removing the one just met is safe."""
+        """Every key. What comes or goes meanwhile may be missed or met twice; removing the one just met is safe."""
         key = self.next_key()
         while key is not None:
             # Asked for before the caller has a chance to delete this one: the kernel would begin again.
@@ -220,11 +220,11 @@ class MapElements:
         for key in keys:
             if len(key) != self._key_size:
                 raise self._wrong("key", key, self._key_size)
-        packed = ffi.from_buffer("uint8_t[]", b"".join(keys))
+        packed = memoryview(b"".join(keys))
         at = deleted = 0
         is_batched = True
         while at < len(keys):
-            rest = packed + at * self._key_size
+            rest = ffi.from_buffer(packed[at * self._key_size :])
             done = ffi.new("uint32_t *", len(keys) - at)
             if is_batched:
                 error = lib.map_batch(self.cell, Command.MAP_DELETE_BATCH, ffi.NULL, ffi.NULL, rest, ffi.NULL, done, 0)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from bisect import bisect_right
 from functools import cached_property
 from pathlib import Path
-from typing import final
+from typing import TYPE_CHECKING, final
 
 from attrs import frozen
 
 from aiobpf.errors import BpfError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 _PATH = Path("/proc/kallsyms")
 
@@ -78,12 +82,7 @@ class Kallsyms:
         addresses = {symbol.address for symbol in self.lookup(name)}
         if not addresses:
             raise BpfError(f"the kernel has no symbol {name!r}")
-        if len(addresses) > 1:
-            raise BpfError(f"the kernel has {len(addresses)} symbols {name!r}")
-        address = addresses.pop()
-        if not address:
-            raise BpfError(f"the address of {name!r} is hidden: reading /proc/kallsyms needs CAP_SYSLOG")
-        return address
+        return _only(name, addresses)
 
     def at(self, address: int) -> tuple[Symbol, int] | None:
         """The symbol that *address* lies in, as far as the next one tells, and the offset into it."""
@@ -99,3 +98,62 @@ class Kallsyms:
         return Symbol(
             fields[2].decode(errors="replace"), int(fields[0], 16), fields[1].decode(errors="replace"), module
         )
+
+
+# Documentation/process/adding-syscalls.rst: where CONFIG_ARCH_HAS_SYSCALL_WRAPPER is set, a system call is a function
+# of this name (and takes struct pt_regs).
+_WRAPPER_PREFIXES = {
+    "x86_64": "__x64_sys_",
+    "i386": "__ia32_sys_",
+    "i686": "__ia32_sys_",
+    "aarch64": "__arm64_sys_",
+    "armv7l": "__arm_sys_",
+    "s390x": "__s390x_sys_",
+    "riscv64": "__riscv_sys_",
+    "mips64": "__mips_sys_",
+    "ppc64le": "__powerpc_sys_",
+    "ppc64": "__powerpc_sys_",
+}
+
+
+def syscall_wrapper_prefix() -> str | None:
+    """What precedes a system call's name in its kernel function ("__x64_sys_"); None where this kernel has no wrappers.
+
+    As libbpf: there are if the function of bpf(2) is called so. The machine is the kernel's, not the process's.
+    """
+    prefix = _WRAPPER_PREFIXES.get(os.uname().machine)
+    if prefix is None:
+        return None
+    return prefix if symbol_addresses([f"{prefix}bpf"]) else None
+
+
+def has_syscall_wrapper() -> bool:
+    """LINUX_HAS_SYSCALL_WRAPPER, for kconfig externs."""
+    return syscall_wrapper_prefix() is not None
+
+
+def symbol_addresses(names: Iterable[str], path: Path = _PATH) -> dict[str, set[int]]:
+    """Every address of each of *names* that is there, in one reading of /proc/kallsyms (50 ms); no index is kept."""
+    wanted = {name.encode() for name in names}
+    found: dict[str, set[int]] = {}
+    with path.open("rb") as lines:
+        for line in lines:
+            fields = line.split(None, 3)
+            if len(fields) >= 3 and fields[2] in wanted:
+                found.setdefault(fields[2].decode(), set()).add(int(fields[0], 16))
+    return found
+
+
+def symbol_address(name: str) -> int | None:
+    """The one address of *name*, or None; BpfError where it is ambiguous or hidden. For many, `symbol_addresses`."""
+    addresses = symbol_addresses([name]).get(name)
+    return None if addresses is None else _only(name, addresses)
+
+
+def _only(name: str, addresses: set[int]) -> int:
+    if len(addresses) > 1:
+        raise BpfError(f"the kernel has {len(addresses)} symbols {name!r}")
+    (address,) = addresses
+    if not address:
+        raise BpfError(f"the address of {name!r} is hidden: reading /proc/kallsyms needs CAP_SYSLOG")
+    return address

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _MAX_BYTES = 16 << 20
 
 
-def read_kernel_config() -> dict[str, str]:
+def kernel_config() -> dict[str, str]:
     """``CONFIG_NAME`` to its value as text: "y", "m", "1000", '"string"' with its quotes; what is not set is not there.
 
     From /proc/config.gz, else /boot/config-RELEASE and the places where distributions put it. NotSupportedError when
@@ -37,7 +37,7 @@ def read_kernel_config() -> dict[str, str]:
 
 
 def parse_kernel_config(data: bytes) -> dict[str, str]:
-    """A .config file, gzipped or not. Invariant: any bytes give a dict, or NotSupportedError; at most 16 MiB are read."""
+    """A .config file, gzipped or not. Invariant: any bytes give a dict, or NotSupportedError, from 16 MiB at most."""
     if data.startswith(b"\x1f\x8b"):
         try:
             with gzip.open(io.BytesIO(data)) as stream:

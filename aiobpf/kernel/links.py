@@ -1,6 +1,6 @@
 """Hanging programs on hooks: links (since 5.7, each kind later), and the attaching without one that is older.
 
-What a kind of program needs, and what an errno means for it, the attach kinds know; here is each command with its fields.
+What a program needs, and what an errno means for it, the attach kinds know; here is each command with its fields.
 """
 
 from __future__ import annotations
@@ -73,8 +73,8 @@ def link_create(
     """BPF_LINK_CREATE (5.7): a link of *program* to *target*.
 
     *target* is a descriptor (of a cgroup, a network namespace, a perf event, a map, a program) or an interface index,
-    as *attach_type* has it; None for 0. *cookie* for perf events (5.15) and tracing programs (5.18); *target_btf_id* for
-    tracing programs and freplace. KernelError with the errno, MissingPrivilegeError.
+    as *attach_type* has it; None for 0. *cookie* for perf events (5.15) and tracing programs (5.18); *target_btf_id*
+    for tracing programs and freplace. KernelError with the errno, MissingPrivilegeError.
     """
     layout = _LINK_PLAIN
     extra: dict[str, int] = {}
@@ -160,9 +160,9 @@ def link_uprobe_multi(
     attach_type: AttachType = AttachType.TRACE_UPROBE_MULTI,
     subject: str = "uprobe.multi link",
 ) -> OwnedFd:
-    """One link on many places of the file *path* (6.6); *offsets* are in the file, *semaphores* their reference counters.
+    """One link on many places of the file *path* (6.6), of *pid* or every process (0).
 
-    *pid* 0 for every process.
+    *offsets* are in the file, as are *semaphores*, the reference counters to raise (one for each, or none).
     """
     attr = _LINK_UPROBE_MULTI.make(
         prog_fd=number(program),
@@ -217,7 +217,7 @@ def link_update(
 
 
 def link_detach(link: FdLike, *, subject: str = "link") -> None:
-    """Take the program off the hook now, though the link is held elsewhere (BPF_LINK_DETACH, 5.9); not every kind can."""
+    """Take the program off the hook though the link is held elsewhere (BPF_LINK_DETACH, 5.9); not every kind can."""
     checked(Command.LINK_DETACH, _LINK_DETACH.make(link_fd=number(link)), subject)
 
 
@@ -235,7 +235,7 @@ def prog_attach(
     replace: FdLike | None = None,
     subject: str = "",
 ) -> None:
-    """Attach without a link (BPF_PROG_ATTACH): it stays until it is detached or the target goes, not with this process."""
+    """Attach without a link (BPF_PROG_ATTACH): it stays until it is detached or the target goes, whoever ends."""
     attr = _ATTACH.make(
         target=number(target),
         attach_bpf_fd=number(program),

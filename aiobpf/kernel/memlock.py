@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import resource
 
-from aiobpf.kernel.capabilities import kernel_release
+from aiobpf.kernel.release import kernel_release
 
 
 def raise_memlock_limit() -> bool:

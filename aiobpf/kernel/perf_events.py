@@ -1,4 +1,4 @@
-"""perf_event_open(2), as far as BPF hangs on it: probes, tracepoints, samples, and the buffers of perf event arrays."""
+"""perf_event_open(2): what BPF hangs on (probes, tracepoints, samples) and the buffers of perf event arrays."""
 
 from __future__ import annotations
 
@@ -74,7 +74,8 @@ def perf_event_open(
 
     *sample_frequency* (Hz) instead of *sample_period*; *wakeup_watermark* (bytes) instead of *wakeup_events*; *clock*
     is the clock id of the samples' time; *config1* may be a buffer that the kernel reads (a probe's function or path).
-    KernelError: ENOENT (this machine has no such event), ENODEV, EINVAL, ESRCH (no such process), MissingPrivilegeError.
+    KernelError: ENOENT (this machine has no such event), ENODEV, EINVAL, ESRCH (no process *pid*), and
+    MissingPrivilegeError.
     """
     flags = (_DISABLED if disabled else 0) | (_INHERIT if inherit else 0)
     if sample_frequency is not None:
@@ -109,6 +110,7 @@ def open_bpf_output(cpu: int, *, wakeup_events: int = 1, with_time: bool = False
 
     Wakes after *wakeup_events* samples. *with_time* puts the sample's CLOCK_MONOTONIC time (ns) before it.
     """
+
     def open_with(read_format: int) -> OwnedFd:
         return perf_event_open(
             TYPE_SOFTWARE,

@@ -25,10 +25,10 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
 _LOAD = Layout(
-    "prog_type:I insn_cnt:I insns:P license:P log_level:I log_size:I log_buf:P kern_version:I prog_flags:I prog_name:16s"
-    " prog_ifindex:I expected_attach_type:I prog_btf_fd:I func_info_rec_size:I func_info:P func_info_cnt:I"
-    " line_info_rec_size:I line_info:P line_info_cnt:I attach_btf_id:I attach_fd:I core_relo_cnt:I fd_array:P"
-    " core_relos:P core_relo_rec_size:I log_true_size:I prog_token_fd:i fd_array_cnt:I"
+    "prog_type:I insn_cnt:I insns:P license:P log_level:I log_size:I log_buf:P kern_version:I prog_flags:I"
+    " prog_name:16s prog_ifindex:I expected_attach_type:I prog_btf_fd:I func_info_rec_size:I func_info:P"
+    " func_info_cnt:I line_info_rec_size:I line_info:P line_info_cnt:I attach_btf_id:I attach_fd:I core_relo_cnt:I"
+    " fd_array:P core_relos:P core_relo_rec_size:I log_true_size:I prog_token_fd:i fd_array_cnt:I"
 )
 _BTF_LOAD = Layout(
     "btf:P btf_log_buf:P btf_size:I btf_log_size:I btf_log_level:I btf_log_true_size:I btf_flags:I btf_token_fd:i"
@@ -81,6 +81,8 @@ def load_program(
     """
     what = subject or (f"program {name!r}" if name else f"program of type {_type_name(type)}")
     slots = memoryview(code).nbytes // 8
+    functions = memoryview(func_info).nbytes // FUNC_INFO_SIZE
+    lines = memoryview(line_info).nbytes // LINE_INFO_SIZE
     descriptors = memoryview(_ints(fd_array)) if fd_array else b""
     if token is not None:
         flags |= ProgramFlags.TOKEN_FD
@@ -99,12 +101,12 @@ def load_program(
         prog_ifindex=ifindex,
         expected_attach_type=expected_attach_type,
         prog_btf_fd=0 if btf is None else number(btf),
-        func_info_rec_size=FUNC_INFO_SIZE if func_info else 0,
+        func_info_rec_size=FUNC_INFO_SIZE if functions else 0,
         func_info=func_info,
-        func_info_cnt=memoryview(func_info).nbytes // FUNC_INFO_SIZE,
-        line_info_rec_size=LINE_INFO_SIZE if line_info else 0,
+        func_info_cnt=functions,
+        line_info_rec_size=LINE_INFO_SIZE if lines else 0,
         line_info=line_info,
-        line_info_cnt=memoryview(line_info).nbytes // LINE_INFO_SIZE,
+        line_info_cnt=lines,
         attach_btf_id=attach_btf_id,
         attach_fd=0 if attach is None else number(attach),
         fd_array=descriptors,

@@ -22,8 +22,8 @@ _STALLS = 16
 class MapScan:
     """An iterator over (keys, values, count): packed elements, in buffers that the next step writes over.
 
-    BPF_MAP_LOOKUP_BATCH where map and kernel have it (5.6), else key by key in C. Elements that come or go meanwhile may
-    be missed or met twice.
+    BPF_MAP_LOOKUP_BATCH where map and kernel have it (5.6), else key by key in C. Elements that come or go meanwhile
+    may be missed or met twice.
 
     A chunk can be larger than asked for: a hash gives whole buckets, so the buffers grow until one fits.
     """

@@ -38,7 +38,7 @@ class Tracefs:
     def open(cls) -> Tracefs:
         """The tracefs of this machine.
 
-        NotSupportedError: the kernel has none. MissingPrivilegeError: it is not mounted, and mounting it privately needs
+        NotSupportedError: the kernel has none. MissingPrivilegeError: it is not mounted, and a private mount takes
         CAP_SYS_ADMIN; the message says how to mount it.
         """
         for path in _mounted():
@@ -76,7 +76,7 @@ class Tracefs:
         return b"".join(parts).decode(errors="replace")
 
     def append(self, name: str, line: str) -> None:
-        """Write one line to a file; the kernel's answer to it is the error. Not retried: the line may have been taken."""
+        """Write one line to a file; the kernel's answer to it is the error. Never retried: it may have been taken."""
         data = line.encode() + b"\n"
         with self._open(name, os.O_WRONLY | os.O_APPEND) as fd:
             try:
@@ -116,7 +116,8 @@ class Tracefs:
     ) -> int:
         """Define a "kprobe" (*where*: ``function+offset``) or "uprobe" (``path:0xoffset``); its tracepoint id.
 
-        *max_active* (4.12) is how many returns of a kprobe may be awaited at once, 0 for the kernel's choice. It outlives this process: `remove_probe` it. KernelError: ENOENT, EINVAL, EEXIST.
+        *max_active* (4.12) is how many returns of a kprobe may be awaited at once, 0 for the kernel's choice. It
+        outlives this process: `remove_probe` it. KernelError: ENOENT, EINVAL, EEXIST.
         """
         letter = f"r{max_active or ''}" if is_return else "p"
         self.append(_probe_file(kind), f"{letter}:{group}/{name} {where}")
@@ -148,7 +149,7 @@ def _mounted() -> list[str]:
     found = []
     for path in (*_USUAL, *mounts("tracefs")):
         try:
-            # debugfs mounts tracefs at its "tracing" when somebody looks: so look, instead of reading /proc/mounts only.
+            # debugfs mounts tracefs at its "tracing" when somebody looks: so look, not only read /proc/mounts.
             if path not in found and filesystem_magic(path) == TRACEFS_MAGIC:
                 found.append(path)
         except KernelError:

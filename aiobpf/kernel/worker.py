@@ -71,7 +71,7 @@ async def in_worker(
             await anyio.to_thread.run_sync(
                 handover.run, limiter=limiter or worker_limiter(), abandon_on_cancel=abandon_on_cancel
             )
-            return handover.take()
+        return handover.take()
     except BaseException:
         handover.abandon()
         raise

@@ -1,5 +1,7 @@
 """BPF_PROG_TEST_RUN."""
 
+# ruff: noqa: PT028 - a function whose name, the kernel's, begins with test_
+
 from __future__ import annotations
 
 import errno

@@ -1,0 +1,220 @@
+"""The smallest map or program that has each feature. A descriptor or True says yes, False no, an OSError why not."""
+
+from __future__ import annotations
+
+import errno
+import struct
+from typing import TYPE_CHECKING
+
+from aiobpf.errors import KernelError
+from aiobpf.kernel.btf_probes import PLAIN_BTF
+from aiobpf.kernel.info import btf_info
+from aiobpf.kernel.links import link_create
+from aiobpf.kernel.maps import create_map
+from aiobpf.kernel.programs import bind_map, load_btf, load_program, log_text
+from aiobpf.kernel.release import kernel_version_code
+from aiobpf.kernel.syscall import ENOTSUPP
+from aiobpf.uapi import AttachType, MapFlags, MapType, ProgramFlags, ProgramType
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from aiobpf.kernel.fd import FdLike, OwnedFd
+
+
+def _slot(opcode: int, dst: int = 0, src: int = 0, offset: int = 0, constant: int = 0) -> bytes:
+    import sys
+
+    registers = src << 4 | dst if sys.byteorder == "little" else dst << 4 | src
+    return struct.pack("=BBhi", opcode, registers, offset, constant)
+
+
+_RETURN_0 = _slot(0xB7) + _slot(0x95)  # r0 = 0; exit
+
+
+def _calls(helper: int, *before: bytes) -> bytes:
+    return b"".join(before) + _slot(0x85, constant=helper) + _RETURN_0
+
+
+def _object_names(token: FdLike | None) -> OwnedFd:
+    return load_program(ProgramType.SOCKET_FILTER, _RETURN_0, name="probe", token=token)
+
+
+def _expected_attach_type(token: FdLike | None) -> OwnedFd:
+    return load_program(
+        ProgramType.CGROUP_SOCK,
+        _RETURN_0.replace(_slot(0xB7), _slot(0xB7, constant=1)),
+        expected_attach_type=AttachType.CGROUP_INET_SOCK_CREATE,
+        token=token,
+    )
+
+
+def _global_data(token: FdLike | None) -> OwnedFd:
+    with create_map(MapType.ARRAY, 4, 32, 1, token=token) as array:
+        load = _slot(0x18, 1, 2, constant=array.fileno()) + _slot(0, constant=16)  # r1 = &array[0] + 16
+        store = _slot(0x7A, 1, constant=42)
+        return load_program(ProgramType.SOCKET_FILTER, load + store + _RETURN_0, token=token)
+
+
+def _mmapable_array(token: FdLike | None) -> OwnedFd:
+    return create_map(MapType.ARRAY, 4, 4, 1, flags=MapFlags.MMAPABLE, token=token)
+
+
+def _probe_read_kernel(token: FdLike | None) -> OwnedFd:
+    # r1 = r10 - 8, r2 = 8, r3 = 0
+    arguments = (_slot(0xBF, 1, 10), _slot(0x07, 1, constant=-8), _slot(0xB7, 2, constant=8), _slot(0xB7, 3))
+    return load_program(ProgramType.TRACEPOINT, _calls(113, *arguments), token=token)
+
+
+def _prog_bind_map(token: FdLike | None) -> bool:
+    with (
+        create_map(MapType.ARRAY, 4, 32, 1, token=token) as array,
+        load_program(ProgramType.SOCKET_FILTER, _RETURN_0, token=token) as program,
+    ):
+        bind_map(program, array)
+    return True
+
+
+def _module_btf(token: FdLike | None) -> bool:
+    # The fields that name a BTF object came with the modules' (5.11); an older kernel refuses to be asked for them.
+    with load_btf(PLAIN_BTF, token=token) as btf:
+        btf_info(btf)
+    return True
+
+
+def _memcg_accounting(token: FdLike | None) -> OwnedFd:
+    # bpf_ktime_get_coarse_ns came with it (5.11), as libbpf tells them apart.
+    return load_program(ProgramType.SOCKET_FILTER, _calls(160), token=token)
+
+
+def _perf_link(token: FdLike | None) -> bool:
+    with load_program(ProgramType.TRACEPOINT, _RETURN_0, token=token) as program:
+        try:
+            link_create(program, -1, AttachType.PERF_EVENT).close()
+        except KernelError as error:
+            if error.errno == errno.EBADF:  # it looked for the perf event
+                return True
+            raise
+    return True
+
+
+def _bpf_cookie(token: FdLike | None) -> OwnedFd:
+    return load_program(ProgramType.TRACEPOINT, _calls(174), token=token)
+
+
+PROBES: Mapping[str, Callable[[FdLike | None], OwnedFd | bool]] = {
+    "OBJECT_NAMES": _object_names,
+    "EXPECTED_ATTACH_TYPE": _expected_attach_type,
+    "GLOBAL_DATA": _global_data,
+    "MMAPABLE_ARRAY": _mmapable_array,
+    "PROBE_READ_KERNEL": _probe_read_kernel,
+    "PROG_BIND_MAP": _prog_bind_map,
+    "MODULE_BTF": _module_btf,
+    "MEMCG_ACCOUNTING": _memcg_accounting,
+    "PERF_LINK": _perf_link,
+    "BPF_COOKIE": _bpf_cookie,
+}
+"""By the name of the Feature."""
+
+_SIZES: Mapping[MapType, tuple[int, int, int]] = {
+    MapType.STACK_TRACE: (4, 8, 1),
+    MapType.LPM_TRIE: (8, 8, 1),
+    MapType.CGROUP_STORAGE: (16, 8, 0),
+    MapType.PERCPU_CGROUP_STORAGE: (16, 8, 0),
+    MapType.QUEUE: (0, 4, 1),
+    MapType.STACK: (0, 4, 1),
+    MapType.BLOOM_FILTER: (0, 4, 1),
+    MapType.RINGBUF: (0, 0, 4096),
+    MapType.USER_RINGBUF: (0, 0, 4096),
+    MapType.ARENA: (0, 0, 1),
+    MapType.INSN_ARRAY: (4, 16, 1),
+}
+_STORAGE = frozenset({MapType.SK_STORAGE, MapType.INODE_STORAGE, MapType.TASK_STORAGE, MapType.CGRP_STORAGE})
+_MAPS_OF_MAPS = frozenset({MapType.ARRAY_OF_MAPS, MapType.HASH_OF_MAPS})
+_FLAGS: Mapping[MapType, int] = {
+    MapType.LPM_TRIE: MapFlags.NO_PREALLOC,
+    MapType.RHASH: MapFlags.NO_PREALLOC,
+    MapType.ARENA: MapFlags.MMAPABLE,
+}
+
+
+def probe_map_type(map_type: MapType, token: FdLike | None = None) -> OwnedFd | bool:
+    """Create the smallest map of that type."""
+    key_size, value_size, entries = _SIZES.get(map_type, (4, 4, 1))
+    if map_type in {MapType.RINGBUF, MapType.USER_RINGBUF}:
+        import mmap
+
+        entries = mmap.PAGESIZE
+    flags = _FLAGS.get(map_type, 0)
+    if map_type == MapType.STRUCT_OPS:
+        # It cannot be made without a kernel type; asked for type 1, a kernel that knows it says ENOTSUPP.
+        try:
+            create_map(map_type, 4, 4, 1, kernel_value_type_id=1, token=token).close()
+        except KernelError as error:
+            return error.errno == ENOTSUPP or _again(error)
+        return True
+    if map_type in _MAPS_OF_MAPS:
+        with create_map(MapType.HASH, 4, 4, 1, token=token) as inner:
+            return create_map(map_type, 4, 4, 1, inner=inner, token=token)
+    if map_type in _STORAGE:
+        with load_btf(PLAIN_BTF, token=token) as btf:
+            return create_map(
+                map_type,
+                4,
+                4,
+                0,
+                flags=MapFlags.NO_PREALLOC,
+                btf=btf,
+                key_type_id=1,
+                value_type_id=1,
+                token=token,
+            )
+    return create_map(map_type, key_size, value_size, entries, flags=flags, token=token)
+
+
+_EXPECTED: Mapping[ProgramType, AttachType] = {
+    ProgramType.CGROUP_SOCK_ADDR: AttachType.CGROUP_INET4_CONNECT,
+    ProgramType.CGROUP_SOCKOPT: AttachType.CGROUP_GETSOCKOPT,
+    ProgramType.SK_LOOKUP: AttachType.SK_LOOKUP,
+    ProgramType.NETFILTER: AttachType.NETFILTER,
+    ProgramType.TRACING: AttachType.TRACE_FENTRY,
+    ProgramType.LSM: AttachType.LSM_MAC,
+}
+
+
+def probe_program_type(program_type: ProgramType, token: FdLike | None = None) -> OwnedFd | bool:
+    """Load the smallest program of that type."""
+    code = _RETURN_0
+    log: bytearray | None = None
+    if program_type in {ProgramType.TRACING, ProgramType.LSM, ProgramType.EXT}:
+        log = bytearray(4096)
+    try:
+        made = load_program(
+            program_type,
+            code,
+            expected_attach_type=_EXPECTED.get(program_type, 0),
+            attach_btf_id=1 if log is not None else 0,
+            flags=ProgramFlags.SLEEPABLE if program_type == ProgramType.SYSCALL else 0,
+            kernel_version=kernel_version_code(),  # kprobes had to match it before 5.0
+            log=log,
+            log_level=1 if log is not None else 0,
+            token=token,
+        )
+    except KernelError as error:
+        if log is not None:
+            # Type 1 of the kernel is no function to hang on, which a kernel that knows the program type says.
+            text = log_text(log)
+            said = {
+                ProgramType.TRACING: "attach_btf_id 1 is not a function",
+                ProgramType.LSM: "attach_btf_id 1 is not a function",
+                ProgramType.EXT: "Cannot replace kernel functions",
+            }
+            return said[program_type] in text or _again(error)
+        if program_type == ProgramType.STRUCT_OPS:
+            return error.errno == ENOTSUPP or _again(error)
+        raise
+    return made
+
+
+def _again(error: KernelError) -> bool:
+    raise error
