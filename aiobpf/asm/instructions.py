@@ -5,6 +5,7 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left
 from collections.abc import Iterable, MutableSequence, Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal, SupportsIndex, TypeVar, final, overload
 
 from aiobpf.asm.columns import Column
@@ -188,10 +189,8 @@ class Instructions(MutableSequence[Instruction]):
 
     def functions(self) -> dict[str, range]:
         """The indices of each function: from its symbol to the next one. AsmError if two have one name."""
-        starts = list(self.with_key(SYMBOL))
-        ends = [start for start, _ in starts[1:]] + [len(self)]
         functions: dict[str, range] = {}
-        for (start, name), end in zip(starts, ends, strict=True):
+        for (start, name), (end, _) in pairwise([*self.with_key(SYMBOL), (len(self), "")]):
             if name in functions:
                 raise AsmError(f"function {name!r} is there twice, at instructions {functions[name].start} and {start}")
             functions[name] = range(start, end)

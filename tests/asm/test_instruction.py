@@ -20,7 +20,7 @@ def test_it_cannot_be_changed() -> None:
     with pytest.raises(AttributeError, match="immutable"):
         del instruction.dst
     with pytest.raises(AttributeError):
-        instruction.extra = 1  # type: ignore[attr-defined]
+        instruction.extra = 1
 
 
 def test_equality_is_by_value_and_counts_metadata() -> None:
