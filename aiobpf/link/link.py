@@ -209,7 +209,7 @@ class Link:
         links = self._owned().links
         if len(links) == 1:
             return links[0]
-        what = f"{len(links)} links, one a CPU" if links else "no bpf link (this kernel or mode attaches without one)"
+        what = f"{len(links)} links, one a CPU or thread" if links else "no bpf link (this kernel or mode attaches without one)"
         raise NotSupportedError(f"{self!r} has {what}")
 
     def __repr__(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 from enum import Enum
 from typing import TYPE_CHECKING
 
@@ -46,8 +47,10 @@ def _cpus(cpus: Sequence[int] | None) -> tuple[int, ...] | None:
 class PerfEvent:
     """A software event, sampled *frequency* times a second, or at each *period*-th event (a clock's period is ns).
 
-    On each online CPU, on *cpus*, or, with *pid* (0: this one), wherever that process runs. Sections ``perf_event`` do
-    not say which event. Since 4.9; *cookie* since 5.15. Its Link has one kernel link a CPU, so it cannot be pinned.
+    On each online CPU, or on *cpus* alone; or, with *pid* (0: this one), in that process: the threads that it has when
+    the program is attached, and those that they start. Sections ``perf_event`` do not say which event.
+
+    Since 4.9; *cookie* since 5.15. Its Link holds one kernel link a CPU or thread, so in general it cannot be pinned.
     """
 
     event: SoftwareEvent = SoftwareEvent.CPU_CLOCK
@@ -61,6 +64,8 @@ class PerfEvent:
     def __attrs_post_init__(self) -> None:
         if bool(self.frequency) == bool(self.period):
             raise SpecError(f"{self}: say either frequency= (samples a second) or period= (events a sample)")
+        if self.pid is not None and self.cpus is not None:
+            raise SpecError(f"{self}: say either pid= or cpus=")
         if self.mode is ProbeMode.TRACEFS:
             raise SpecError(f"{self}: a perf event has nothing to do with tracefs")
 
@@ -74,29 +79,40 @@ class PerfEvent:
 
     def _attach(self, program: Program) -> Attachment:
         subject = f"program {program.name!r} on perf event {self.event.name.lower()}"
-        cpus = self.cpus
-        if cpus is None:
-            cpus = online_cpus() if self.pid is None else (-1,)
         with building() as attachment:
-            for cpu in cpus:
+            for thread, cpu in self._places(subject):
                 try:
-                    event = self._open(cpu, subject)
+                    event = self._open(thread, cpu, subject)
                 except KernelError as error:
-                    if error.errno == errno.ENODEV and self.cpus is None:
-                        continue  # it went offline since the list was read
+                    if error.errno in {errno.ENODEV, errno.ESRCH} and self.cpus is None:
+                        continue  # the CPU went offline, or the thread ended, since the list was read
                     raise self._explained(error, subject) from error
                 attachment.events.append(event)
                 hang_on_event(attachment, program, event, cookie=self.cookie, mode=self.mode, subject=subject)
+            if not attachment.events:
+                raise kernel_error(errno.ESRCH, "perf_event_open", subject, "The process ended meanwhile")
             return attachment
 
-    def _open(self, cpu: int, subject: str) -> OwnedFd:
+    def _places(self, subject: str) -> list[tuple[int, int]]:
+        """The (thread, CPU) of each event."""
+        if self.pid is None:
+            return [(-1, cpu) for cpu in (online_cpus() if self.cpus is None else self.cpus)]
+        pid = self.pid or os.getpid()
+        try:
+            # An event belongs to one thread; the pid alone would be its main thread.
+            return [(int(thread), -1) for thread in os.listdir(f"/proc/{pid}/task")]
+        except OSError as error:
+            raise kernel_error(errno.ESRCH, "perf_event_open", subject, f"There is no process {pid}") from error
+
+    def _open(self, thread: int, cpu: int, subject: str) -> OwnedFd:
         return perf_events.perf_event_open(
             perf_events.TYPE_SOFTWARE,
             self.event.value,
-            pid=-1 if self.pid is None else self.pid,
+            pid=thread,
             cpu=cpu,
             sample_period=self.period,
             sample_frequency=self.frequency or None,
+            inherit=thread >= 0,
             subject=subject,
         )
 

@@ -49,7 +49,8 @@ def attach_user_probe(probe: UserProbe, program: Program, cookie: int, mode: Pro
         place = probe.offset
         check_offset(path, place)
     subject = f"program {program.name!r} on {probe}"
-    pid = -1 if probe.pid is None else probe.pid
+    # Not 0: the kernel would take the worker thread that asks, which may end before the probe does.
+    pid = -1 if probe.pid is None else probe.pid or os.getpid()
     try:
         return _attach(probe, path, place, pid, program, cookie, mode, subject)
     except KernelError as error:

@@ -11,8 +11,8 @@ import pytest
 from attrs import field, frozen
 
 from aiobpf.errors import BpfError, ElfError, KernelError, NotSupportedError, SpecError, UnresolvedSymbolError
-from aiobpf.link.uprobe_symbols import check_offset, function_offset, near_matches
-
+from aiobpf.link.uprobe_symbols import check_offset, function_offset
+from aiobpf.link.near import near_matches
 if TYPE_CHECKING:
     from pathlib import Path
 

@@ -1,0 +1,78 @@
+"""Sampling by software events."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+
+import pytest
+
+from aiobpf.errors import KernelError, NotSupportedError, SpecError
+from aiobpf.kernel import online_cpus
+from aiobpf.link import PerfEvent, SoftwareEvent
+from aiobpf.uapi import ProgramType
+
+pytestmark = pytest.mark.root
+
+
+def spin(seconds: float) -> None:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        pass
+
+
+@pytest.mark.everywhere
+@pytest.mark.parametrize("mode", ["auto", "ioctl"])
+async def test_the_cpu_clock_ticks_on_every_cpu_until_it_is_closed(counters, mode):
+    seen = counters(ProgramType.PERF_EVENT)
+    link = await seen.program.attach(PerfEvent(frequency=500, mode=mode))
+    spin(0.1)
+    assert seen.count >= 10
+    await link.aclose()
+    after = seen.count
+    spin(0.05)
+    assert seen.count == after
+
+
+@pytest.mark.everywhere
+async def test_one_process_can_be_sampled(counters):
+    seen = counters(ProgramType.PERF_EVENT, only_pid=os.getpid())
+    async with seen.program.attach(PerfEvent(SoftwareEvent.TASK_CLOCK, period=1_000_000, pid=0)):
+        spin(0.1)
+        assert seen.count >= 10
+        before = seen.count
+        thread = threading.Thread(target=spin, args=(0.1,))
+        thread.start()
+        thread.join()
+        assert seen.count >= before + 10
+    after = seen.count
+    spin(0.05)
+    assert seen.count == after
+
+
+@pytest.mark.everywhere
+async def test_a_link_of_several_cpus_cannot_be_pinned(counters, tmp_path):
+    if len(online_cpus()) < 2:
+        pytest.skip("needs two CPUs")
+    seen = counters(ProgramType.PERF_EVENT)
+    async with seen.program.attach(PerfEvent(frequency=1)) as link:
+        with pytest.raises(NotSupportedError, match="links, one a CPU"):
+            link.pin(tmp_path / "link")
+
+
+@pytest.mark.everywhere
+async def test_cpus_that_are_not_there_and_rates_too_high_are_errors(counters):
+    seen = counters(ProgramType.PERF_EVENT)
+    with pytest.raises(KernelError):
+        await seen.program.attach(PerfEvent(frequency=1, cpus=[4000]))
+    with pytest.raises(KernelError, match="no process 4194000"):
+        await seen.program.attach(PerfEvent(frequency=1, pid=4194000))
+    with pytest.raises(KernelError, match="perf_event_max_sample_rate"):
+        await seen.program.attach(PerfEvent(frequency=1_000_000_000))
+
+
+@pytest.mark.parametrize("arguments", [{}, {"frequency": 1, "period": 1}, {"frequency": 1, "mode": "tracefs"}, {"frequency": 1, "pid": 0, "cpus": [0]}])
+def test_a_rate_is_said_once(arguments):
+    with pytest.raises(SpecError):
+        PerfEvent(**arguments)

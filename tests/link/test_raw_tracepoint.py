@@ -1,0 +1,91 @@
+"""raw_tp and tp_btf: the program runs while the link is there, and not after."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+from aiobpf.errors import SpecError, UnresolvedSymbolError
+from aiobpf.link import Fentry, RawTracepoint, TpBtf
+from aiobpf.uapi import AttachType, ProgramType
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from aiobpf.btf import Btf
+
+pytestmark = pytest.mark.root
+
+
+@pytest.mark.everywhere
+async def test_a_raw_tracepoint_counts_until_it_is_closed(counters, calls_getpgid):
+    seen = counters(ProgramType.RAW_TRACEPOINT, only_pid=os.getpid())
+    async with seen.program.attach(RawTracepoint("sys_enter")) as link:
+        calls_getpgid(10)
+        assert seen.count >= 10
+        assert not link.is_closed
+    assert link.is_closed
+    after = seen.count
+    calls_getpgid(10)
+    assert seen.count == after
+
+
+@pytest.mark.everywhere
+async def test_a_raw_tracepoint_that_does_not_exist_is_named(counters):
+    seen = counters(ProgramType.RAW_TRACEPOINT)
+    with pytest.raises(UnresolvedSymbolError, match="raw tracepoint 'no_such'") as error:
+        await seen.program.attach(RawTracepoint("no_such"))
+    assert error.value.symbol == "no_such"
+
+
+def tp_btf(counters, vmlinux: Btf, **more: object):
+    typedef = vmlinux.by_name("btf_trace_sys_enter")
+    return counters(
+        ProgramType.TRACING, AttachType.TRACE_RAW_TP, attach_to="sys_enter",
+        attach_btf_id=vmlinux.id_of(typedef), only_pid=os.getpid(), **more,
+    )  # fmt: skip
+
+
+@pytest.mark.everywhere
+async def test_tp_btf_counts_until_it_is_closed(counters, vmlinux, calls_getpgid):
+    seen = tp_btf(counters, vmlinux)
+    link = await seen.program.attach(TpBtf("sys_enter"))
+    calls_getpgid(10)
+    assert seen.count >= 10
+    await link.aclose()
+    after = seen.count
+    calls_getpgid(10)
+    assert seen.count == after
+
+
+@pytest.mark.everywhere
+async def test_tp_btf_needs_no_target_as_the_program_has_it(counters, vmlinux, calls_getpgid):
+    seen = tp_btf(counters, vmlinux, with_spec=False)
+    async with seen.program.attach(TpBtf()):
+        calls_getpgid(3)
+        assert seen.count >= 3
+
+
+@pytest.mark.everywhere
+async def test_a_program_cannot_be_moved_to_another_target_after_load(counters, vmlinux):
+    seen = tp_btf(counters, vmlinux)
+    with pytest.raises(SpecError, match="loaded for tp_btf of 'sys_enter', not 'sched_switch'"):
+        await seen.program.attach(TpBtf("sched_switch"))
+    with pytest.raises(SpecError, match="loaded as TRACE_RAW_TP, not as fentry"):
+        await seen.program.attach(Fentry("sys_enter"))
+
+
+@pytest.mark.everywhere
+async def test_cookies_reach_raw_tracepoints_and_tp_btf(counters, vmlinux, calls_getpgid, needs_kernel):
+    needs_kernel(6, 10)
+    raw = counters(ProgramType.RAW_TRACEPOINT, only_pid=os.getpid(), with_cookie=True)
+    typed = tp_btf(counters, vmlinux, with_cookie=True)
+    async with (
+        raw.program.attach(RawTracepoint("sys_enter", cookie=7)),
+        typed.program.attach(TpBtf("sys_enter", cookie=1 << 63)),
+    ):
+        calls_getpgid(1)
+        assert raw.cookie == 7
+        assert typed.cookie == 1 << 63
