@@ -19,6 +19,7 @@ from aiobpf.errors import BtfError
 if TYPE_CHECKING:
     from typing import Self
 
+    from aiobpf.btf.core_target import Target
     from aiobpf.btf.parts import Member
 
 T = TypeVar("T", bound=Type)
@@ -36,7 +37,7 @@ class Btf:
     """
 
     __slots__ = (
-        "__weakref__", "_base", "_data", "_decoder", "_first_id", "_header", "_index", "_strings", "_tags", "_types",
+        "__weakref__", "_base", "_core_target", "_data", "_decoder", "_first_id", "_header", "_index", "_strings", "_tags", "_types",
     )  # fmt: skip
 
     def __init__(self, data: bytes | mmap, base: Btf | None = None) -> None:
@@ -55,6 +56,7 @@ class Btf:
         self._decoder = Decoder(data, header)
         self._types: dict[int, Type] = {}
         self._tags: dict[int, dict[int, list[int]]] | None = None
+        self._core_target: Target | None = None  # what CO-RE found out about it
 
     @classmethod
     def from_bytes(cls, data: bytes | bytearray | memoryview, base: Btf | None = None) -> Self:

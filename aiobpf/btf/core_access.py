@@ -35,16 +35,16 @@ _ACCESS = re.compile(r"[0-9]{1,10}(?::[0-9]{1,10})*\Z")
 
 
 class Step(NamedTuple):
-    """One step of a path: with a *name*, member or enumerator *index* of *type*; without, element *index*, a *type*."""
+    """One step: with a *name*, to member or enumerator *number* of *type*; without, to element *number*, a *type*."""
 
     type: Type
-    index: int
+    number: int
     name: str | None
 
     def member(self) -> Member:
         """The member that a named step of a field path takes."""
         assert isinstance(self.type, (Struct, Union))
-        return self.type.members[self.index]
+        return self.type.members[self.number]
 
 
 class Path(NamedTuple):
@@ -83,7 +83,7 @@ def is_flexible(step: Step | None, array: Array) -> bool:
     """Whether *array*, which *step* led to, is the open-ended last member of its struct ("char data[]", "data[0]")."""
     if array.count > 0 or step is None or step.name is None:
         return False
-    return isinstance(step.type, (Struct, Union)) and step.index == len(step.type.members) - 1
+    return isinstance(step.type, (Struct, Union)) and step.number == len(step.type.members) - 1
 
 
 def parse_access(relocation: CoreRelocation) -> Path:
@@ -159,8 +159,8 @@ def format_path(path: Path, kind: CoreRelocationKind) -> str:
     for position, step in enumerate(path.steps):
         if step.name is not None:
             text += f".{step.name}"
-        elif position or step.index:
-            text += f"[{step.index}]"
+        elif position or step.number:
+            text += f"[{step.number}]"
     return text
 
 

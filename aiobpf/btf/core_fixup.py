@@ -24,7 +24,6 @@ from aiobpf.errors import CoreRelocationError
 
 if TYPE_CHECKING:
     from aiobpf.asm.instructions import Instructions
-
     from aiobpf.btf.core_relocation import CoreRelocation
 
 POISON_HELPER = 0xBAD2310

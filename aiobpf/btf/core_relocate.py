@@ -7,12 +7,13 @@ they are candidates of that type from then on.
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, final
 
 from aiobpf.btf.core_access import format_path, parse_access
 from aiobpf.btf.core_fixup import Fixup
 from aiobpf.btf.core_relocation import CORE_RELOCATION, CoreRelocation, CoreRelocationKind
-from aiobpf.btf.core_target import find_candidates, target_of
+from aiobpf.btf.core_target import target_of
 from aiobpf.btf.core_value import enumerator_value, field_value, may_resize, type_value
 from aiobpf.errors import BtfError, CoreRelocationError
 
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
     from aiobpf.asm.instructions import Instructions
     from aiobpf.btf.btf import Btf
-
     from aiobpf.btf.core_access import Path
     from aiobpf.btf.core_target import Target
     from aiobpf.btf.core_value import Value
@@ -37,7 +37,9 @@ _K = CoreRelocationKind
 class CoreRelocator:
     """Resolves the relocations of one object against *targets*.
 
-    *targets* are the kernel's BTF and then, where it has them, those of its modules (or one BTF from a file).
+    *targets* is the kernel's BTF, or one BTF from a file; those of modules may follow, and are looked into for a type
+    that the first lacks (as libbpf does). *more_targets* gives further ones, and is called once, when a type is met
+    that *targets* lack: most objects need no module, and a module's BTF costs as much as theirs.
     *byte_order* is the program's. *local_type_id* gives the id that a type will have in the BTF which the program is
     loaded with; without it, a relocation that asks for that gets the id in the object.
 
@@ -45,16 +47,20 @@ class CoreRelocator:
     its type narrows the candidates of the next, as in libbpf.
     """
 
-    __slots__ = ("_byte_order", "_candidates", "_known", "_local_type_id", "_targets")
+    __slots__ = ("_byte_order", "_candidates", "_known", "_local_type_id", "_more_targets", "_targets")
 
     def __init__(
         self,
         targets: Sequence[Btf],
         *,
+        more_targets: Callable[[], Sequence[Btf]] | None = None,
         byte_order: ByteOrder = "little",
         local_type_id: Callable[[Type], int] | None = None,
     ) -> None:
         self._targets = [target_of(target) for target in targets]
+        self._more_targets: Callable[[], Sequence[Target]] | None = None
+        if more_targets is not None:
+            self._more_targets = cache(lambda: [target_of(target) for target in more_targets()])
         self._byte_order: ByteOrder = byte_order
         self._local_type_id = local_type_id
         self._candidates: dict[Type, list[tuple[Target, Type]]] = {}
@@ -84,18 +90,24 @@ class CoreRelocator:
                 raise CoreRelocationError("an anonymous type cannot be found in a kernel")
             candidates = self._candidates.get(local)
             if candidates is None:
-                candidates = self._candidates[local] = find_candidates(local, self._targets)
+                candidates = self._candidates[local] = self._find_candidates(local)
             return self._choose(relocation, path, candidates)
         except (BtfError, CoreRelocationError) as error:
             raise CoreRelocationError(
                 f"{relocation.kind.label} relocation of {format_path(path, relocation.kind)}: {error}"
             ) from error
 
+    def _find_candidates(self, local: Type) -> list[tuple[Target, Type]]:
+        found = _candidates(local, self._targets[:1]) or _candidates(local, self._targets[1:])
+        if not found and self._more_targets is not None:
+            found = _candidates(local, self._more_targets())
+        return found
+
     def _choose(self, relocation: CoreRelocation, path: Path, candidates: list[tuple[Target, Type]]) -> Fixup:
         kind = relocation.kind
         chosen: Fixup | None = None
         chosen_path: Path | None = None
-        matching = []
+        matching: list[tuple[Target, Type]] = []
         for target, candidate in candidates:
             found = target.match(path, candidate, kind)
             if found is None:
@@ -142,6 +154,10 @@ class CoreRelocator:
             target_size=theirs.size,
             is_resizable=not kind.is_field_based or may_resize(ours, theirs),
         )
+
+
+def _candidates(local: Type, targets: Sequence[Target]) -> list[tuple[Target, Type]]:
+    return [(target, found) for target in targets for found in target.candidates(local)]
 
 
 def _ambiguous(

@@ -104,7 +104,7 @@ class CoreRelocation:
         if hasattr(found, "type_by_id"):
             found = cast("TypeSource", found).type_by_id(self.type_id)
             self._type = found
-        return cast("Type", found)
+        return found
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, CoreRelocation):

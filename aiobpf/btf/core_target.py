@@ -7,13 +7,12 @@ a struct with those of its anonymous ones, by name, and the candidates of a name
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple, final
-from weakref import WeakKeyDictionary
 
 from aiobpf.btf.core_access import MAX_STEPS, Path, Step, byte_size, is_flexible
 from aiobpf.btf.core_match import essential_name, fields_compatible, types_compatible, types_match
 from aiobpf.btf.core_relocation import CoreRelocationKind
 from aiobpf.btf.types import Array, Enum, Int, Struct, Type, Union, strip_qualifiers
-from aiobpf.errors import BtfError, CoreRelocationError
+from aiobpf.errors import CoreRelocationError
 
 if TYPE_CHECKING:
     from aiobpf.btf.btf import Btf
@@ -22,10 +21,10 @@ _MAX_MEMBERS = 1 << 16
 
 
 class _Place(NamedTuple):
-    """A member by name: number *index* of *owner*, *bit_offset* bits from the start of the outermost struct."""
+    """A member by name: *number* of *owner*, *bit_offset* bits from the start of the outermost struct."""
 
     owner: Struct | Union
-    index: int
+    number: int
     bit_offset: int
 
 
@@ -38,7 +37,7 @@ class Target:
     def __init__(self, btf: Btf) -> None:
         self._btf = btf
         self._candidates: dict[tuple[str, type[Type]], tuple[Type, ...]] = {}
-        self._members: WeakKeyDictionary[Type, dict[str, _Place]] = WeakKeyDictionary()
+        self._members: dict[Type, dict[str, _Place]] = {}
         self._pointer_size = 0
 
     @property
@@ -59,7 +58,7 @@ class Target:
         key = (name, type(local))
         found = self._candidates.get(key)
         if found is None:
-            found = tuple(each for each in self._btf.candidates(name) if type(each) is type(local))
+            found = tuple(self._btf.candidates(name, type(local)))
             self._candidates[key] = found
         return found
 
@@ -88,21 +87,21 @@ class Target:
                 place = self._members_of(here).get(step.name)
                 if place is None:
                     return None
-                member = place.owner.members[place.index]
+                member = place.owner.members[place.number]
                 if not fields_compatible(step.member().type, member.type):
                     return None
                 bit_offset += place.bit_offset
-                steps.append(Step(place.owner, place.index, step.name))
+                steps.append(Step(place.owner, place.number, step.name))
                 current = member.type
                 continue
             if position:  # the first step is over an array of the root type itself, which has no type of its own
                 if not isinstance(here, Array):
                     return None
-                if step.index >= here.count and not is_flexible(steps[-1], here):
+                if step.number >= here.count and not is_flexible(steps[-1], here):
                     return None
                 here = strip_qualifiers(here.element)
-            bit_offset += step.index * byte_size(here, self.pointer_size) * 8
-            steps.append(Step(here, step.index, None))
+            bit_offset += step.number * byte_size(here, self.pointer_size) * 8
+            steps.append(Step(here, step.number, None))
             current = here
         return Path(candidate, tuple(steps), bit_offset)
 
@@ -127,7 +126,7 @@ class Target:
                 continue
             for name, place in self._members_of(inner, depth + 1).items():
                 if name not in places:
-                    places[name] = _Place(place.owner, place.index, member.bit_offset + place.bit_offset)
+                    places[name] = _Place(place.owner, place.number, member.bit_offset + place.bit_offset)
             if len(places) > _MAX_MEMBERS:
                 raise CoreRelocationError(f"{composite.name!r} has more than {_MAX_MEMBERS} members")
         self._members[composite] = places
@@ -145,24 +144,9 @@ def _match_enumerator(local: Path, candidate: Type) -> Path | None:
     return None
 
 
-_TARGETS: WeakKeyDictionary[Btf, Target] = WeakKeyDictionary()
-
-
 def target_of(btf: Btf) -> Target:
     """The Target of *btf*, the same one as long as *btf* lives."""
-    found = _TARGETS.get(btf)
+    found = btf._core_target
     if found is None:
-        found = _TARGETS[btf] = Target(btf)
+        found = btf._core_target = Target(btf)
     return found
-
-
-def find_candidates(local: Type, targets: list[Target]) -> list[tuple[Target, Type]]:
-    """The types that *local* may mean: those of the first target (vmlinux), or of all the others when it has none.
-
-    libbpf too looks into modules only for what the kernel itself does not have (bpf_core_find_cands).
-    """
-    try:
-        first = [(target, found) for target in targets[:1] for found in target.candidates(local)]
-        return first or [(target, found) for target in targets[1:] for found in target.candidates(local)]
-    except BtfError as error:
-        raise CoreRelocationError(f"looking for {local.name!r}: {error}") from error

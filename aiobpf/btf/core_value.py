@@ -90,7 +90,7 @@ def _innermost(field: Type) -> Type:
 
 
 def _bitfield_load(bit_offset: int, bit_size: int, size: int, name: str) -> tuple[int, int]:
-    """Offset and width, in bytes, of the narrowest aligned load of the whole bit-field that is no narrower than *size*."""
+    """Offset and bytes of the narrowest aligned load, but not narrower than *size*, that has the whole bit-field."""
     if size < 1:
         raise CoreRelocationError(f"bit-field {name!r} has a type of no size")
     offset = bit_offset // 8 // size * size
@@ -122,7 +122,7 @@ def enumerator_value(path: Path | None, kind: CoreRelocationKind) -> Value | Non
         return None
     step = path.steps[0]
     assert isinstance(step.type, Enum)
-    return Value(step.type.enumerators[step.index].value, size=step.type.size, type=step.type)
+    return Value(step.type.enumerators[step.number].value, size=step.type.size, type=step.type)
 
 
 def may_resize(local: Value, target: Value) -> bool:
