@@ -6,7 +6,7 @@ import errno
 import struct
 from typing import TYPE_CHECKING
 
-from aiobpf.errors import KernelError
+from aiobpf.errors import KernelError, NotSupportedError
 from aiobpf.kernel.btf_probes import PLAIN_BTF
 from aiobpf.kernel.info import btf_info
 from aiobpf.kernel.links import link_create
@@ -177,7 +177,7 @@ _EXPECTED: Mapping[ProgramType, AttachType] = {
     ProgramType.CGROUP_SOCKOPT: AttachType.CGROUP_GETSOCKOPT,
     ProgramType.SK_LOOKUP: AttachType.SK_LOOKUP,
     ProgramType.NETFILTER: AttachType.NETFILTER,
-    ProgramType.TRACING: AttachType.TRACE_FENTRY,
+    ProgramType.TRACING: AttachType.TRACE_RAW_TP,
     ProgramType.LSM: AttachType.LSM_MAC,
 }
 
@@ -200,12 +200,14 @@ def probe_program_type(program_type: ProgramType, token: FdLike | None = None) -
             log_level=1 if log is not None else 0,
             token=token,
         )
+    except NotSupportedError:  # trampolines are refused
+        return False
     except KernelError as error:
         if log is not None:
-            # Type 1 of the kernel is no function to hang on, which a kernel that knows the program type says.
+            # Type 1 of the kernel is nothing to hang on, which a kernel that knows the program type says.
             text = log_text(log)
             said = {
-                ProgramType.TRACING: "attach_btf_id 1 is not a function",
+                ProgramType.TRACING: "attach_btf_id 1 is not a typedef",
                 ProgramType.LSM: "attach_btf_id 1 is not a function",
                 ProgramType.EXT: "Cannot replace kernel functions",
             }

@@ -45,7 +45,8 @@ class Layout:
     def make(self, **values: int | Buffer | None) -> Record:
         """A record with these fields set and all others 0.
 
-        A pointer takes a buffer (kept alive by the record; None or an empty one is a null pointer) or an address.
+        A pointer takes a buffer (kept alive by the record; None or an empty one is a null pointer) or an address; an
+        unsigned number also a small negative one, as the kernel declares descriptors so. ValueError for one too large.
         """
         row: list[int | bytes] = [b"" if code[-1] == "s" else 0 for _, _, code in self._fields.values()]
         keep: list[CData] = []
@@ -54,7 +55,7 @@ class Layout:
             if value is None:
                 continue
             if isinstance(value, int):
-                row[index] = value
+                row[index] = _fitting(name, value, code)
             elif code == "P":
                 view = memoryview(value)
                 if view.nbytes:
@@ -107,3 +108,15 @@ class Record:
     def text(self, name: str) -> str:
         """An array of chars up to its NUL."""
         return self.raw(name).split(b"\0", 1)[0].decode(errors="replace")
+
+
+_RANGES = {"B": 1 << 8, "H": 1 << 16, "I": 1 << 32, "Q": 1 << 64, "P": 1 << 64}
+
+
+def _fitting(name: str, value: int, code: str) -> int:
+    if code == "i":
+        if -(1 << 31) <= value < 1 << 31:
+            return int(value)
+    elif -(_RANGES[code] >> 1) <= value < _RANGES[code]:
+        return value % _RANGES[code]
+    raise ValueError(f"{name} = {value} does not fit its {struct.calcsize('=' + code.replace('P', 'Q')) * 8} bits")
