@@ -176,19 +176,17 @@ void btf_index_names(const struct btf_view *view)
 }
 
 /*
- * How many types have that name, or with by_essential_name that name whatever the flavour of either; the first *capacity* are stored.
+ * How many types have that name, or with by_essential_name that name and any flavour; the first *capacity* are stored.
  */
 uint32_t btf_find(const struct btf_view *view, const char *name, uint32_t length, int by_essential_name, uint32_t *found,
 		  uint32_t capacity)
 {
 	uint32_t limited = length < NAME_LIMIT ? length : NAME_LIMIT;
-	uint32_t essential = essential_length(name, limited);
+	uint32_t essential = by_essential_name ? limited : essential_length(name, limited);
 	uint32_t count = 0;
 
 	if (!length)
 		return 0;
-	if (by_essential_name)
-		limited = essential;
 	for (uint32_t i = view->heads[hash(name, essential) & view->bucket_mask]; i; i = view->next[i]) {
 		uint32_t other_length;
 		const char *other = name_at(view, word(view, view->offsets[i - 1]), &other_length);

@@ -85,7 +85,7 @@ class Index:
         return self._offsets[index]
 
     def find(self, name: str, *, by_essential_name: bool = False) -> list[int]:
-        """The types of that name, in order; with *by_essential_name* whatever the flavours ("___x") of either."""
+        """The types of that name, in order; with *by_essential_name* those of that name and any flavour ("___x")."""
         with self._lock:
             if not self._has_names:
                 self._index_names()
