@@ -22,6 +22,13 @@ if TYPE_CHECKING:
     from aiobpf.btf.read_back import assign_kernel_infos as assign_kernel_infos
 
     from aiobpf.btf.btf import Btf as Btf
+    from aiobpf.btf.codecs import Codec as Codec
+    from aiobpf.btf.codecs import codec as codec
+    from aiobpf.btf.core_access import describe_relocation as describe_relocation
+    from aiobpf.btf.core_fixup import Fixup as Fixup
+    from aiobpf.btf.core_relocate import CoreRelocator as CoreRelocator
+    from aiobpf.btf.core_relocate import relocate as relocate
+    from aiobpf.btf.core_relocate import relocate_instructions as relocate_instructions
     from aiobpf.btf.core_relocation import CORE_RELOCATION as CORE_RELOCATION
     from aiobpf.btf.core_relocation import CoreRelocation as CoreRelocation
     from aiobpf.btf.core_relocation import CoreRelocationKind as CoreRelocationKind
@@ -64,6 +71,10 @@ if TYPE_CHECKING:
 _HOMES = {
     "btf": "Btf",
     "builder": "BtfBuilder",
+    "core_access": "describe_relocation",
+    "codecs": "Codec codec",
+    "core_fixup": "Fixup",
+    "core_relocate": "CoreRelocator relocate relocate_instructions",
     "core_relocation": "CORE_RELOCATION CoreRelocation CoreRelocationKind",
     "ext_info": "ExtInfos SectionInfos load_btf_and_ext_infos",
     "ext_info_encode": "EncodedExtInfos encode_ext_infos",

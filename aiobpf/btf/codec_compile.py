@@ -35,7 +35,7 @@ class Decoder:
     *decode_short* is asked for a value that *decode_one* finds cut short.
     """
 
-    __slots__ = ("_decode_rows", "_known", "decode_one", "source", "struct", "tail")
+    __slots__ = ("_decode_rows", "decode_one", "decode_places", "source", "struct", "tail")
 
     def __init__(
         self,
@@ -76,6 +76,8 @@ class Decoder:
         namespace["decode_short"] = decode_short or _fail
         exec(compile(self.source, f"<decoder of {shape.size} bytes>", "exec"), namespace)
         self.decode_one: DecodeOne = namespace["decode_one"]
+        # Of a number of values at offsets: struct.error, or what decode_short says, for one that is cut short.
+        self.decode_places: Callable[[Buffer, Iterable[int], int], list[Any]] = namespace["decode_places"]
         self._decode_rows: Callable[[Iterable[tuple[object, ...]], int], list[Any]] = namespace["decode_rows"]
 
     def decode_all(self, raw: Buffer, stride: int | None = None) -> list[Any]:
@@ -124,6 +126,8 @@ def _calling_source(items: list[str], pieces: Pieces, tail: Shape | None, text: 
         f"    return {_with_tail(pieces, tail, text)}\n"
         "def decode_rows(rows, count, /):\n"
         f"    return {every}\n"
+        "def decode_places(buffer, offsets, count, /):\n"
+        "    return [decode_one(buffer, offset) for offset in offsets]\n"
     )
 
 
@@ -153,6 +157,12 @@ def _filling_source(items: list[str], fields: list[tuple[str, Pieces]], tail: Sh
         "    made = list(map(new, repeat(cls, count)))\n"
         f"    for o, {row} in zip(made, rows):\n"
         f"{in_a_row or '        pass' + chr(10)}"
+        "    return made\n"
+        "def decode_places(buffer, offsets, count, /):\n"
+        "    made = list(map(new, repeat(cls, count)))\n"
+        "    for o, offset in zip(made, offsets):\n"
+        f"        {row} = unpack_from(buffer, offset)\n"
+        f"{in_a_row}"
         "    return made\n"
     )
 

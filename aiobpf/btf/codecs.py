@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, final
 from weakref import WeakKeyDictionary
@@ -127,17 +128,12 @@ class Codec:
 
         A longer record has padding at its end, or an open-ended array; a shorter one is as for `decode`.
         """
-        size = self.size
-        decode_one = self._decoder.decode_one
         view = memoryview(buffer).cast("B")
-        total = len(view)
-        if self._decoder.tail is None:
-            return [
-                decode_one(view, offset)
-                if length >= size and 0 <= offset <= total - size
-                else self.decode(view[offset : offset + length])
-                for offset, length in zip(offsets, lengths, strict=True)
-            ]
+        if len(lengths) and min(lengths) >= self.size and self._decoder.tail is None:
+            try:
+                return self._decoder.decode_places(view, offsets, len(offsets))
+            except struct.error:
+                pass  # one is not inside the buffer
         return [self.decode(view[offset : offset + length]) for offset, length in zip(offsets, lengths, strict=True)]
 
     # --- encoding -----------------------------------------------------------------------------------------------------
