@@ -82,6 +82,9 @@ class NotSupportedError(BpfError):
         self.since = since
 
 
+_ENOTSUPP = 524
+"""The kernel's own errno (include/linux/errno.h), which is not meant for user space but gets there."""
+
 # --- system calls that failed -----------------------------------------------------------------------------------------
 
 
@@ -92,8 +95,10 @@ class KernelError(BpfError, OSError):
     """
 
     def __init__(self, errno: int, operation: str, subject: str = "", hint: str | None = None) -> None:
-        name = _errno.errorcode.get(errno, str(errno))
-        text = f"{operation}: {os.strerror(errno)} ({name})"
+        if errno == _ENOTSUPP:
+            text = f"{operation}: Operation is not supported (ENOTSUPP)"
+        else:
+            text = f"{operation}: {os.strerror(errno)} ({_errno.errorcode.get(errno, errno)})"
         if subject:
             text = f"{subject}: {text}"
         if hint:
@@ -111,6 +116,14 @@ class MissingPrivilegeError(KernelError, PermissionError):
     """EPERM or EACCES; *capability* names what is missing where it is known ("CAP_BPF")."""
 
     capability: str | None = None
+
+
+class NoSuchObjectError(KernelError, FileNotFoundError):
+    """ENOENT: no object of that id, no file of that name."""
+
+
+class ObjectExistsError(KernelError, FileExistsError):
+    """EEXIST: the name is taken, or the hook."""
 
 
 class MapFullError(KernelError):
@@ -174,6 +187,8 @@ class MapKeyExistsError(KernelError, FileExistsError):
 _BY_ERRNO: dict[int, type[KernelError]] = {
     _errno.EPERM: MissingPrivilegeError,
     _errno.EACCES: MissingPrivilegeError,
+    _errno.ENOENT: NoSuchObjectError,
+    _errno.EEXIST: ObjectExistsError,
 }
 
 

@@ -90,10 +90,10 @@ class Feature:
 def option_is_off(*options: str) -> Callable[[], str | None]:
     def excuse() -> str | None:
         from aiobpf.errors import NotSupportedError
-        from aiobpf.kernel.kconfig import read_kernel_config
+        from aiobpf.kernel.kconfig import kernel_config
 
         try:
-            config = read_kernel_config()
+            config = kernel_config()
         except NotSupportedError:
             return None
         off = [option for option in options if option not in config]

@@ -165,3 +165,14 @@ def format_path(path: Path, kind: CoreRelocationKind) -> str:
 
 
 _KEYWORDS = {"Struct": "struct ", "Union": "union ", "Enum": "enum ", "Typedef": "typedef "}
+
+
+def describe_relocation(relocation: CoreRelocation) -> str:
+    """What *relocation* asks for, as C would write it ("field struct task_struct.exit_code"); never an error."""
+    try:
+        path = format_path(parse_access(relocation), relocation.kind)
+    except (BtfError, CoreRelocationError):
+        return repr(relocation)
+    kind = relocation.kind
+    what = "field" if kind.is_field_based else "enumerator" if kind.is_enum_based else "type"
+    return f"{what} {path}"

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from aiobpf.btf import Btf
     from aiobpf.collection.load import Loaded
-    from aiobpf.kernel import KernelBtfCache
+    from aiobpf.kernel.btf import KernelBtfCache
     from aiobpf.spec import CollectionSpec
 
     Source = CollectionSpec | str | PathLike[str] | bytes

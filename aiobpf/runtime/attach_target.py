@@ -11,7 +11,7 @@ from aiobpf.uapi import AttachType, ProgramType
 
 if TYPE_CHECKING:
     from aiobpf.btf import Btf, Type
-    from aiobpf.kernel import KernelType
+    from aiobpf.kernel.btf import KernelType
     from aiobpf.runtime.load_context import LoadContext
     from aiobpf.spec import ProgramSpec
 

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from aiobpf import kernel
+from aiobpf.kernel import features
+from aiobpf.kernel.kconfig import kernel_config
+from aiobpf.kernel.release import kernel_version_code
 from aiobpf.btf import Array, Enum, Int, codec, strip_qualifiers
 from aiobpf.errors import CodecError, SpecError, UnresolvedSymbolError
 
@@ -33,7 +35,7 @@ def kconfig_contents(size: int, externs: Iterable[Extern]) -> bytes:
     externs = list(externs)
     options: Mapping[str, str] = {}
     if any(extern.name.startswith("CONFIG_") for extern in externs):
-        options = kernel.read_kernel_config()
+        options = kernel_config()
     data = bytearray(size)
     for extern in externs:
         value = _virtual(extern.name)
@@ -53,11 +55,11 @@ def kconfig_contents(size: int, externs: Iterable[Extern]) -> bytes:
 
 def _virtual(name: str) -> int | None:
     if name == "LINUX_KERNEL_VERSION":
-        return kernel.kernel_version_code()
+        return kernel_version_code()
     if name == "LINUX_HAS_BPF_COOKIE":
-        return int(kernel.supports_bpf_cookie())
+        return int(features.supports_bpf_cookie())
     if name == "LINUX_HAS_SYSCALL_WRAPPER":
-        return int(kernel.has_syscall_wrapper())
+        return int(features.has_syscall_wrapper())
     return None
 
 

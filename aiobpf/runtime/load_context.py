@@ -10,6 +10,9 @@ from aiobpf import kernel
 from aiobpf.asm import CallKind
 from aiobpf.btf import Btf, CoreRelocator
 from aiobpf.errors import BtfError, NotSupportedError
+from aiobpf.kernel import features
+from aiobpf.kernel.btf import shared_btf_cache
+from aiobpf.kernel.kallsyms import Kallsyms
 from aiobpf.runtime.kconfig_values import KCONFIG, kconfig_contents
 from aiobpf.runtime.program_btf import ProgramBtf
 from aiobpf.spec import ExternKind
@@ -20,7 +23,7 @@ if TYPE_CHECKING:
 
     from aiobpf.asm import Instructions
     from aiobpf.btf import Type
-    from aiobpf.kernel import KernelBtfCache, KernelType
+    from aiobpf.kernel.btf import KernelBtfCache, KernelType
     from aiobpf.runtime.options import LoadOptions
     from aiobpf.spec import Extern, MapSpec
 
@@ -48,8 +51,8 @@ class LoadContext:
 
     @cached_property
     def cache(self) -> KernelBtfCache:
-        """The running kernel's types: the caller's cache, or this load's own."""
-        return self.options.btf_cache or kernel.KernelBtfCache()
+        """The running kernel's types: the caller's cache, or the process's."""
+        return self.options.btf_cache or shared_btf_cache()
 
     @property
     def vmlinux(self) -> Btf:
@@ -91,8 +94,8 @@ class LoadContext:
         return self._kallsyms.address_of(name) if name in self._kallsyms else None
 
     @cached_property
-    def _kallsyms(self) -> kernel.Kallsyms:
-        return kernel.Kallsyms.read()
+    def _kallsyms(self) -> Kallsyms:
+        return Kallsyms.read()
 
     def replace_missing_helpers(self, instructions: Instructions) -> None:
         """Helpers that an old kernel lacks and an older one does as well: bpf_probe_read_kernel and its kin (5.5)."""
@@ -101,7 +104,7 @@ class LoadContext:
             for index in instructions.find(_CALL, CallKind.HELPER)
             if (old := _OLDER_HELPERS.get(instructions.fields(index)[4])) is not None
         ]
-        if calls and not kernel.supports_probe_read_kernel():
+        if calls and not features.supports_probe_read_kernel():
             for index, old in calls:
                 instructions.patch(index, constant=old)
 

@@ -116,7 +116,7 @@ class Map:
         """
         from aiobpf.runtime.map_create import create_map
 
-        return Opening(lambda: in_worker(create_map, spec, token=token, dispose=Map.close))
+        return Opening(lambda: in_worker(create_map, spec, token, dispose=Map.close))
 
     @classmethod
     def from_id(cls, id: int) -> Map:  # noqa: A002 - the field's own word

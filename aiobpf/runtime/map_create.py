@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import attrs
 
 from aiobpf import kernel
-from aiobpf.errors import KernelError, NotSupportedError, SpecError
+from aiobpf.errors import KernelError, MissingPrivilegeError, NotSupportedError, SpecError
+from aiobpf.kernel import features
 from aiobpf.runtime.element import MAP_IN_MAP_TYPES, PER_CPU_TYPES
 from aiobpf.runtime.map import Map
 from aiobpf.spec import Pinning
@@ -49,6 +50,15 @@ _WITHOUT_BTF = frozenset(
         MapType.ARENA,
     }
 )
+_NEED_BTF = frozenset(
+    {
+        MapType.SK_STORAGE,
+        MapType.INODE_STORAGE,
+        MapType.TASK_STORAGE,
+        MapType.CGRP_STORAGE,
+        MapType.STRUCT_OPS,
+    }
+)
 _FD = struct.Struct("=I")
 _RINGS = frozenset({MapType.RINGBUF, MapType.USER_RINGBUF})
 _FD_ARRAYS = frozenset({MapType.PERF_EVENT_ARRAY, MapType.PROG_ARRAY, MapType.CGROUP_ARRAY})
@@ -69,7 +79,7 @@ _SINCE: Mapping[MapType, str] = {
 }
 
 
-def create_map(spec: MapSpec, *, token: int | None = None) -> Map:
+def create_map(spec: MapSpec, token: int | None = None) -> Map:
     """The map of *spec* alone, filled and frozen; its contents name no other map or program."""
     from aiobpf.runtime.program_btf import ProgramBtf
 
@@ -91,13 +101,16 @@ def fit_to_kernel(spec: MapSpec) -> MapSpec:
     """*spec* with what the kernel wants filled in: sizes of fd arrays, entries by CPU, ring sizes, mappable sections."""
     changes: dict[str, int] = {}
     if spec.type in _FD_ARRAYS | MAP_IN_MAP_TYPES:
-        changes["value_size"] = spec.value_size or 4
+        # A perf array's value type is that of its records: what it holds are fds.
+        changes["value_size"] = 4 if spec.type == MapType.PERF_EVENT_ARRAY else spec.value_size or 4
         if spec.type != MapType.HASH_OF_MAPS:
             changes["key_size"] = spec.key_size or 4
     if spec.type == MapType.PERF_EVENT_ARRAY and spec.max_entries == 0:
         changes["max_entries"] = len(kernel.possible_cpus())
     if spec.type in _RINGS:
         changes["max_entries"] = _ring_size(spec.max_entries)
+        # The value type of a ring is that of its records; the map itself has none (ringbuf_map_alloc: EINVAL).
+        changes["key_size"] = changes["value_size"] = 0
     if spec.section is not None and spec.type == MapType.ARRAY:
         changes["flags"] = spec.flags | MapFlags.MMAPABLE
     return attrs.evolve(spec, **changes) if changes else spec
@@ -114,31 +127,16 @@ def create_empty_map(spec: MapSpec, types: TypeIds, *, token: int | None = None)
     """The map of *spec* with nothing in it; *types* knows the ids of its key and value in a loaded BTF."""
     spec = fit_to_kernel(spec)
     subject = f"map {spec.name!r}"
-    inner: OwnedFd | Map | None = None
+    inner: Map | None = None
     if spec.type in MAP_IN_MAP_TYPES:
         if spec.inner is None:
             raise SpecError(f"{subject} is a {spec.type.name} map without an inner map: declare its values")
         inner = create_empty_map(spec.inner, types, token=token)
     try:
-        ids = None if spec.type in _WITHOUT_BTF else types.map_ids(spec)
-        fd = kernel.create_map(
-            spec.type,
-            spec.key_size,
-            spec.value_size,
-            spec.max_entries,
-            name=spec.name,
-            flags=spec.flags,
-            inner=inner,
-            map_extra=spec.map_extra,
-            numa_node=spec.numa_node,
-            token=token,
-            btf=None if ids is None else types.fd,
-            key_type_id=0 if ids is None else ids[0],
-            value_type_id=0 if ids is None else ids[1],
-        )
+        fd = _create(spec, types, inner, token)
     except KernelError as error:
         since = _SINCE.get(spec.type)
-        if error.errno == errno.EINVAL and since is not None and not kernel.supports_map_type(spec.type):
+        if error.errno == errno.EINVAL and since is not None and not features.supports_map_type(spec.type):
             raise NotSupportedError(f"a {spec.type.name} map ({subject})", since) from error
         raise
     finally:
@@ -161,6 +159,36 @@ def create_empty_map(spec: MapSpec, types: TypeIds, *, token: int | None = None)
     except BaseException:
         fd.close()
         raise
+
+
+def _create(spec: MapSpec, types: TypeIds, inner: Map | None, token: int | None) -> OwnedFd:
+    def create(ids: tuple[int, int] | None) -> OwnedFd:
+        return kernel.create_map(
+            spec.type,
+            spec.key_size,
+            spec.value_size,
+            spec.max_entries,
+            name=spec.name,
+            flags=spec.flags,
+            inner=inner,
+            map_extra=spec.map_extra,
+            numa_node=spec.numa_node,
+            token=token,
+            btf=None if ids is None else types.fd,
+            key_type_id=0 if ids is None else ids[0],
+            value_type_id=0 if ids is None else ids[1],
+        )
+
+    ids = None if spec.type in _WITHOUT_BTF else types.map_ids(spec)
+    try:
+        return create(ids)
+    except MissingPrivilegeError:
+        raise
+    except KernelError:
+        # Some types take only some BTF (a trie's key must be a struct); most do without, as libbpf does.
+        if ids is None or spec.type in _NEED_BTF:
+            raise
+        return create(None)
 
 
 def fill_map(

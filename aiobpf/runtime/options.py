@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from anyio import CapacityLimiter
 
     from aiobpf.btf import Btf
-    from aiobpf.kernel import KernelBtfCache
+    from aiobpf.kernel.btf import KernelBtfCache
 
 
 @frozen

@@ -10,8 +10,10 @@ import sys
 from typing import TYPE_CHECKING, Protocol, final
 
 from aiobpf import kernel
+from aiobpf.asm import SYMBOL
 from aiobpf.btf import BtfBuilder, DataSection, Void, encode_ext_infos, size_of
-from aiobpf.errors import BtfError, ClosedError
+from aiobpf.errors import BtfError, ClosedError, KernelError, MissingPrivilegeError, kernel_error
+from aiobpf.kernel import features
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -78,18 +80,26 @@ class ProgramBtf:
     def add_program(self, instructions: Instructions) -> tuple[bytes, bytes]:
         """The func_info and line_info of the final stream; empty where the program has no function types."""
         func_info, line_info = encode_ext_infos(instructions, self.builder)
-        if not func_info:
-            return b"", b""  # the kernel takes line_info only with func_info (kernel/bpf/verifier.c check_btf_line)
-        self._is_needed = True
+        if not func_info and sum(1 for _ in instructions.with_key(SYMBOL)) > 1:
+            # Each subprogram needs a line of its own at its start once there is any ("missing bpf_line_info"), and
+            # without function types none was made.
+            line_info = b""
+        if func_info or line_info:
+            self._is_needed = True
         return func_info, line_info
 
     def load(self, token: int | None) -> None:
         """Load what was collected; a kernel without BTF (before 4.18) or without what it lacks gets less of it."""
         self._is_loaded = True
-        if not self._is_needed or not kernel.supports_btf(token):
+        if not self._is_needed or not features.supports_btf(token):
             return
-        data = self.builder.encode(without=kernel.missing_btf_features(token))
-        self._fd = kernel.load_btf(data, token=token)
+        data = self.builder.encode(without=features.missing_btf_features(token))
+        try:
+            self._fd = kernel.load_btf(data, token=token)
+        except MissingPrivilegeError:
+            raise
+        except KernelError as error:
+            raise _explained(error, data, token) from error
 
     @property
     def fd(self) -> OwnedFd | None:
@@ -101,6 +111,17 @@ class ProgramBtf:
     def map_ids(self, spec: MapSpec) -> tuple[int, int] | None:
         """The type ids of key and value, or None where the map goes without."""
         return self._ids.get(spec.name) if self._fd is not None else None
+
+
+def _explained(error: KernelError, data: bytes, token: int | None) -> KernelError:
+    """*error* with what the kernel's log says, which costs a second try."""
+    log = bytearray(1 << 16)
+    try:
+        kernel.load_btf(data, log=log, log_level=1, token=token).close()
+    except KernelError:
+        pass
+    lines = kernel.log_text(log).strip().splitlines()
+    return kernel_error(error.errno or 0, error.operation, "the BTF of the maps and programs", lines[-1] if lines else None)
 
 
 def _is_sized(type_: Type, size: int) -> bool:

@@ -15,6 +15,7 @@ from aiobpf.asm import REFERENCE
 from aiobpf.asm.opcodes import LD_IMM64
 from aiobpf.btf import CORE_RELOCATION, relocate_instructions
 from aiobpf.errors import KernelError, NotSupportedError, SpecError, UnresolvedSymbolError, VerifierError
+from aiobpf.kernel import features
 from aiobpf.runtime.attach_target import attach_target
 from aiobpf.runtime.kconfig_values import KCONFIG
 from aiobpf.runtime.load_context import LoadContext
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from aiobpf.asm import Instructions
-    from aiobpf.kernel import KernelType
+    from aiobpf.kernel.btf import KernelType
     from aiobpf.runtime.options import LoadOptions
     from aiobpf.spec import ProgramSpec
 
@@ -56,7 +57,7 @@ class Prepared:
         self._context = context
         self._instructions = instructions = spec.instructions.copy()
         self._fd_array: list[int] = []
-        if CORE_RELOCATION in instructions.keys():
+        if CORE_RELOCATION in instructions.metadata_keys():
             relocate_instructions(instructions, context.relocator)
         resolve_externs(instructions, context, self._fd_array)
         context.replace_missing_helpers(instructions)
@@ -99,7 +100,7 @@ class Prepared:
                     expected_attach_type=spec.attach_type or 0,
                     attach_btf_id=0 if target is None else target.type_id,
                     attach_btf=None if target is None else target.btf_fd,
-                    btf=context.btf.fd if self._func_info else None,
+                    btf=context.btf.fd if self._func_info or self._line_info else None,
                     func_info=self._func_info,
                     line_info=self._line_info,
                     fd_array=self._fd_array,
@@ -118,7 +119,7 @@ class Prepared:
     def _refused(self, error: KernelError, log: str) -> Exception:
         """The error that says most of why the kernel refused."""
         if not log:
-            if error.errno == errno.EINVAL and not kernel.supports_program_type(self.spec.type):
+            if error.errno == errno.EINVAL and not features.supports_program_type(self.spec.type):
                 return NotSupportedError(f"a {self.spec.type.name} program ({self.spec.name!r})")
             return error
         verdict = read_log(log)

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING
 
 from attrs import frozen
 
-from aiobpf.asm import COMMENT
-from aiobpf.btf import CORE_RELOCATION, LINE
+from aiobpf.btf import CORE_RELOCATION, LINE, describe_relocation
 from aiobpf.spec import EXTERN
 
 if TYPE_CHECKING:
@@ -87,8 +86,7 @@ def explain(instructions: Instructions, verdict: Verdict) -> tuple[str, str | No
         metadata = instructions.metadata(index)
         relocation = metadata.get(CORE_RELOCATION)
         if relocation is not None and (str(POISON) in reason or "195896080" in reason):
-            what = metadata.get(COMMENT) or str(relocation)
-            return f"it reaches a CO-RE relocation that this kernel cannot satisfy ({what})", (
+            return f"it reaches what this kernel does not have: {describe_relocation(relocation)}", (
                 "guard it with bpf_core_field_exists() or bpf_core_type_exists(), or use a flavour of the type that "
                 "this kernel has"
             )
