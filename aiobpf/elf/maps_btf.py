@@ -45,6 +45,7 @@ _NUMBERS: Final = {
 
 _POINTER_SIZE = 8
 _OUTER = frozenset({MapType.ARRAY_OF_MAPS, MapType.HASH_OF_MAPS})
+_PROGRAMS = frozenset({MapType.PROG_ARRAY})
 _ZERO = b"\0"
 
 
@@ -132,12 +133,14 @@ def _read_definition(name: str, definition: Type, *, can_nest: bool) -> MapDefin
         map_extra=numbers.get("map_extra", 0),
         numa_node=numbers.get("numa_node"),
     )
-    if inner is not None:
-        if spec.type not in _OUTER:
-            raise ElfError(f"map {name!r} has maps for values, but its type is {spec.type.name}")
-        spec.value_size = spec.value_size or 4  # an fd to write, an id to read
-    elif values_offset is not None and spec.type is not MapType.PROG_ARRAY:
-        raise ElfError(f"map {name!r} has programs for values, but its type is {spec.type.name}")
+    if values_offset is not None:
+        expected = _OUTER if inner is not None else _PROGRAMS
+        if spec.type not in expected:
+            what = "programs" if inner is None else "maps"
+            raise ElfError(f"map {name!r} has {what} for values, but its type is {spec.type.name}")
+        if spec.value_size not in {0, 4}:
+            raise ElfError(f"map {name!r}: 'value_size' is {spec.value_size}, but a map or program is referred to by 4")
+        spec.value_size = 4  # an fd to write, an id to read
     return MapDefinition(spec, offset=0, size=definition.size, values_offset=values_offset)
 
 

@@ -78,12 +78,17 @@ def read_programs(
     types: Btf | None,
     maps: dict[str, MapSpec],
 ) -> dict[str, ProgramSpec]:
-    """The programs: every function outside of ``.text``, linked with what it calls.
+    """The programs: every function outside of ``.text`` that is not static, linked with what it calls.
 
-    A function alone in an object is a program wherever it is, as libbpf has it.
+    A function alone in an object is a program wherever it is, as libbpf has it. `ProgramSpec.section` is without the
+    "?" of the section's name, which `autoload` has.
     """
     functions = places.functions.all()
-    entries = [function for function in functions if function.section.name != _LIBRARY or len(functions) == 1]
+    entries = [
+        function
+        for function in functions
+        if (function.section.name != _LIBRARY and function.is_global) or len(functions) == 1
+    ]
     programs: dict[str, ProgramSpec] = {}
     linker = Linker()
     for function in entries:
@@ -92,7 +97,7 @@ def read_programs(
             name=function.name,
             type=section.type,
             instructions=linker.link(function),
-            section=section.name,
+            section=section.name.removeprefix("?"),
             attach_type=section.attach_type,
             attach_to=section.attach_to,
             license=license,
