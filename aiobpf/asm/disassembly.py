@@ -205,7 +205,10 @@ def _load(instruction: Instruction, name: str) -> str | None:
         value = name or f"map[idx:{low}]"
     elif src in {Pseudo.MAP_VALUE, Pseudo.MAP_IDX_VALUE}:
         what = "fd" if src == Pseudo.MAP_VALUE else "idx"
-        value = f"{name}+{high}" if name else f"map[{what}:{low}][0]+{high}"
+        value = f"map[{what}:{low}][0]+{high}"
+        reference = instruction.metadata.get(REFERENCE)
+        if reference is not None:
+            value = f"<{reference.variable + '@' if reference.variable else ''}{reference.name}+{high}>"
     elif src == Pseudo.BTF_ID:
         value = name or f"btf[id:{low}]" + (f" of fd {high}" if high else "")
     elif src == Pseudo.FUNC:

@@ -348,7 +348,7 @@ class Instructions(MutableSequence[Instruction]):
             return
         if isinstance(value, Instruction):
             raise TypeError("a slice takes several instructions, not one")
-        new = value.copy() if value is self else value if isinstance(value, Instructions) else Instructions(value)
+        new = self.copy() if value is self else value if isinstance(value, Instructions) else Instructions(value)
         start, stop, step = index.indices(len(self))
         if step == 1:
             self._splice(self._slots.slot_of(start), self._slots.slot_of(max(start, stop)), new)

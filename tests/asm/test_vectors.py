@@ -334,10 +334,10 @@ def test_an_instruction_has_one_form_in_bytes_and_text(built: Instruction, text:
     [
         (asm.load_map_ptr(asm.R1, "events"), "r1 = <events> ll", "18110000000000000000000000000000"),
         (asm.load_map_ptr(asm.R1, "events", 5), "r1 = <events> ll", "18110000050000000000000000000000"),
-        (asm.load_map_value(asm.R1, ".rodata", 16), "r1 = <.rodata>+16 ll", "18210000000000000000000010000000"),
+        (asm.load_map_value(asm.R1, ".rodata", 16), "r1 = <.rodata+16> ll", "18210000000000000000000010000000"),
         (
             asm.load_map_value(asm.R1, asm.Reference(".rodata", "min_us"), 16, 7),
-            "r1 = <.rodata:min_us>+16 ll",
+            "r1 = <min_us@.rodata+16> ll",
             "18210000070000000000000010000000",
         ),
         (asm.call_kfunc("bpf_task_release"), "call <bpf_task_release>", "8520000000000000"),
