@@ -58,13 +58,15 @@ def attach_kernel_probe(probe: KernelProbe, program: Program, cookie: int, mode:
         return _attach(probe, program, cookie, mode)
     except KernelError as error:
         wrapper = wrapper_of(probe.symbol)
-        # EINVAL: a kernel that has sys_openat as an alias or stub that cannot be probed.
+        # EINVAL: what tracefs says of a name that it does not know, and of an alias that cannot be probed.
         if wrapper is not None and error.errno in {errno.ENOENT, errno.EINVAL}:
+            wrapped = evolve(probe, symbol=wrapper)
             try:
-                return _attach(evolve(probe, symbol=wrapper), program, cookie, mode)
+                return _attach(wrapped, program, cookie, mode)
             except KernelError as second:
-                if second.errno != errno.ENOENT:
-                    raise
+                explained = _explained(second, wrapped, program)
+                if not isinstance(explained, UnresolvedSymbolError):
+                    raise explained from second
         raise _explained(error, probe, program) from error
 
 

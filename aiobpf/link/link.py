@@ -8,9 +8,9 @@ import warnings
 from typing import TYPE_CHECKING, final
 
 from aiobpf import kernel
-from aiobpf.errors import ClosedError, KernelError, NotSupportedError, kernel_error
+from aiobpf.errors import ClosedError, KernelError, NotSupportedError, SpecError, kernel_error
 from aiobpf.kernel.worker import close_in_worker, in_worker
-from aiobpf.link.attachment import Attachment
+from aiobpf.link.attachment import Attachment, building
 from aiobpf.uapi import LinkType
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class Link:
     async def from_pin(cls, path: str | PathLike[str]) -> Link:
         """The link pinned at *path* in a bpffs. Its program stays attached when this is closed: `unpin` it before.
 
-        Raises KernelError (ENOENT, or EINVAL for what is not a link).
+        Raises KernelError (ENOENT, EINVAL for what is no bpffs), SpecError for a pinned map or program.
         """
         return await in_worker(_open_pinned, os.fspath(path), dispose=_close)
 
@@ -105,9 +105,12 @@ class Link:
         attachment: Attachment | None = getattr(self, "_attachment", None)
         if attachment is None:
             return
+        message = f"{self!r} was never closed"
         self._attachment = None
-        warnings.warn(f"{self!r} was never closed", ResourceWarning, stacklevel=2, source=self)
-        attachment.close()
+        try:
+            attachment.close()
+        finally:  # last, as it raises where warnings are errors
+            warnings.warn(message, ResourceWarning, stacklevel=2, source=self)
 
     async def __aenter__(self) -> Self:
         return self
@@ -229,13 +232,14 @@ def _close(link: Link) -> None:
 
 
 def _open_pinned(path: str) -> Link:
-    attachment = Attachment()
-    attachment.links.append(kernel.open_pin(path))
-    try:
-        info = kernel.link_info(attachment.links[0])
-    except BaseException:
-        attachment.close()
-        raise
+    with building() as attachment:
+        fd = kernel.open_pin(path)
+        attachment.links.append(fd)
+        # The kernel answers BPF_OBJ_GET_INFO_BY_FD for a map or program as well, with fields that mean something else.
+        what = os.readlink(f"/proc/self/fd/{fd.fileno()}")
+        if "link" not in what:
+            raise SpecError(f"{path!r} is no link but {what!r}")
+        info = kernel.link_info(fd, subject=f"pin {path!r}")
     link = Link(f"pin {path!r}", f"id {info.program_id}", attachment)
     link._pin = path
     return link

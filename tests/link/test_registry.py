@@ -1,0 +1,147 @@
+"""A section's name and the kind written by hand are the same data."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aiobpf.errors import NotSupportedError, SpecError
+from aiobpf.link import (
+    KINDS,
+    Fentry,
+    Fexit,
+    Kprobe,
+    Kretprobe,
+    RawTracepoint,
+    TpBtf,
+    Tracepoint,
+    Unattachable,
+    Uprobe,
+    Uretprobe,
+    kind_of,
+)
+from aiobpf.link.registry import _NOT_YET
+from aiobpf.link.target import parse_offset, split_offset
+from aiobpf.spec import ProgramSpec
+from aiobpf.spec.sections import SECTIONS, parse_section
+
+
+def spec_of(section: str) -> ProgramSpec:
+    match = parse_section(section)
+    return ProgramSpec(
+        name="program", type=match.type, instructions=cast("Any", None), section=section,
+        attach_type=match.attach_type, attach_to=match.attach_to,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("section", "kind"),
+    [
+        ("kprobe/vfs_read", Kprobe("vfs_read")),
+        ("?kprobe/vfs_read", Kprobe("vfs_read")),
+        ("kprobe/vfs_read+0x10", Kprobe("vfs_read", 16)),
+        ("kprobe/vfs_read+16", Kprobe("vfs_read", 16)),
+        ("kretprobe/vfs_read", Kretprobe("vfs_read")),
+        ("kprobe/kfree.part.0", Kprobe("kfree.part.0")),
+        ("tracepoint/sched/sched_switch", Tracepoint("sched", "sched_switch")),
+        ("tp/syscalls/sys_enter_execve", Tracepoint("syscalls", "sys_enter_execve")),
+        ("raw_tp/sys_enter", RawTracepoint("sys_enter")),
+        ("raw_tracepoint/sys_enter", RawTracepoint("sys_enter")),
+        ("raw_tracepoint.w/nbd_send_request", RawTracepoint("nbd_send_request")),
+        ("tp_btf/sched_switch", TpBtf("sched_switch")),
+        ("fentry/vfs_read", Fentry("vfs_read")),
+        ("fentry.s/vfs_read", Fentry("vfs_read")),
+        ("fexit/vfs_read", Fexit("vfs_read")),
+        ("uprobe//bin/bash:readline", Uprobe("/bin/bash", "readline")),
+        ("uprobe/libc:malloc+0x4", Uprobe("libc", "malloc", 4)),
+        ("uprobe/libc.so.6:memcpy@@GLIBC_2.14", Uprobe("libc.so.6", "memcpy@@GLIBC_2.14")),
+        ("uprobe//bin/bash:0x1234", Uprobe("/bin/bash", offset=0x1234)),
+        ("uprobe.s//bin/bash:readline", Uprobe("/bin/bash", "readline")),
+        ("uretprobe//bin/bash:readline", Uretprobe("/bin/bash", "readline")),
+    ],
+)
+def test_a_section_says_where(section, kind):
+    assert kind_of(spec_of(section)) == kind
+
+
+@pytest.mark.parametrize(
+    "section",
+    [
+        "kprobe", "kretprobe", "uprobe", "uprobe/readline", "tracepoint", "tp", "raw_tp", "tp_btf", "fentry", "xdp",
+        "xdp.frags", "cgroup_skb/ingress", "cgroup/bind4", "sockops", "perf_event", "socket", "tc", "lsm", "usdt",
+        "struct_ops", "syscall", ".text", "no_such_section", "",
+    ],
+)  # fmt: skip
+def test_a_section_that_does_not_say_where_has_no_kind(section):
+    assert kind_of(spec_of(section)) is None
+
+
+@pytest.mark.everywhere
+@pytest.mark.parametrize(
+    ("section", "said"),
+    [
+        ("tracepoint/sched_switch", "tracepoint/CATEGORY/NAME"),
+        ("tp/a/b/c", "tracepoint/CATEGORY/NAME"),
+        ("kprobe/+16", r"NAME\+OFFSET"),
+        ("kprobe/vfs_read+x", r"NAME\+OFFSET"),
+        ("kretprobe/vfs_read+4", "a return has no offset"),
+        ("uretprobe/libc:malloc+4", "a return has no offset"),
+        ("uprobe/:f", "BINARY:FUNCTION"),
+        ("uprobe/libc:", "BINARY:FUNCTION"),
+        ("uprobe/libc:0", "say which function"),
+    ],
+)
+async def test_a_malformed_section_says_so_when_it_is_attached_not_when_it_is_loaded(section, said):
+    kind = kind_of(spec_of(section))
+    assert isinstance(kind, Unattachable)
+    program = cast("Any", type("Named", (), {"name": "program"})())
+    with pytest.raises(SpecError, match=f"program 'program': .*{said}"):
+        await kind.attach_program(program)
+
+
+@pytest.mark.everywhere
+@pytest.mark.parametrize("section", ["kprobe.multi/vfs_*", "usdt//bin/x:a:b", "lsm/file_open", "iter/task", "ksyscall/openat"])
+async def test_a_kind_that_is_to_come_is_not_passed_over_in_silence(section):
+    kind = kind_of(spec_of(section))
+    assert isinstance(kind, Unattachable)
+    program = cast("Any", type("Named", (), {"name": "program"})())
+    with pytest.raises(NotSupportedError, match=f"program 'program': section '{section[:4]}"):
+        await kind.attach_program(program)
+
+
+def test_every_registered_kind_is_one_of_the_section_table():
+    kinds = {row.kind for row in SECTIONS}
+    assert set(KINDS) <= kinds
+    assert kinds >= _NOT_YET
+    assert not _NOT_YET & set(KINDS)
+
+
+@given(st.sampled_from([row.prefix for row in SECTIONS]), st.text(max_size=30))
+def test_no_section_name_makes_kind_of_raise(prefix, rest):
+    kind_of(spec_of(f"{prefix}/{rest}"))
+
+
+def test_kinds_are_values():
+    assert Kprobe("f") == Kprobe("f", 0)
+    assert len({Kprobe("f"), Kprobe("f"), Kprobe("g")}) == 2
+    with pytest.raises(AttributeError):
+        Kprobe("f").symbol = "g"
+    for make in (lambda: Kprobe(""), lambda: Kprobe("f", -1), lambda: Tracepoint("", "x"), lambda: RawTracepoint("")):
+        with pytest.raises(ValueError, match=r"must be|Length"):
+            make()
+
+
+@given(st.integers(0, 2**64 - 1))
+def test_offsets_are_written_as_in_c(value):
+    assert parse_offset(str(value)) == value
+    assert parse_offset(hex(value)) == value
+    assert parse_offset("0" + oct(value)[2:]) == value
+    assert split_offset(f"f+{value}") == ("f", value)
+
+
+@pytest.mark.parametrize("text", ["", "x", "0x", "-1", "1.5", "0x1_0", "9" * 20, "0x1" + "0" * 16, "٣"])
+def test_what_is_no_offset_is_none(text):
+    assert parse_offset(text) is None
