@@ -107,7 +107,8 @@ class Function(Taggable):
     def type(self) -> FunctionPrototype:
         found = resolve(self, "_type")
         if not isinstance(found, FunctionPrototype):
-            raise BtfError(f"function {self.name!r} has type {found!r}, not a prototype")
+            # Not its repr, which would ask for this type again when two functions are each other's.
+            raise BtfError(f"function {self.name!r} has for type the {found.kind.name} {found.name!r}, not a prototype")
         return found
 
     @property
@@ -180,7 +181,7 @@ class SectionVariable(Holder):
     def variable(self) -> Variable | Function:
         found = resolve(self, "_variable")
         if not isinstance(found, Variable | Function):
-            raise BtfError(f"a data section holds {found!r}, which is no variable")
+            raise BtfError(f"a data section holds the {found.kind.name} {found.name!r}, which is no variable")
         return found
 
     def __repr__(self) -> str:

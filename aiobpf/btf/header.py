@@ -60,8 +60,10 @@ def read_header(data: bytes | mmap, *, is_split: bool = False) -> Header:
     for name, start, size in zip(("type", "string", "layout"), starts, lengths, strict=True):
         if start + size > len(data):
             raise BtfError(f"BTF {name} section of {size} bytes at {start} ends past the file's {len(data)} bytes")
-    if starts[0] % 4 or starts[2] % 4 or lengths[2] % 4:
-        raise BtfError("BTF type or layout section is not aligned to 4 bytes")
+    if starts[0] % 4:
+        raise BtfError(f"BTF type section at {starts[0]} is not aligned to 4 bytes")
+    if lengths[2] % 4:
+        raise BtfError(f"BTF layout section of {lengths[2]} bytes is not made of entries of 4")
     strings, strings_length = starts[1], lengths[1]
     if strings_length:
         if data[strings + strings_length - 1]:

@@ -131,7 +131,5 @@ def _broken_type(data: bytes | mmap, header: Header, code: int, offset: int) -> 
     order = "<" if header.byte_order == "little" else ">"
     name, info = struct.unpack_from(order + "II", data, header.types + offset)
     if code == errno.ENOTSUP:
-        return BtfError(
-            f"{where} is of kind {info >> 24 & 0x7F}, which neither Linux 7.1 nor a layout section describes"
-        )
+        return BtfError(f"{where} is of the unknown kind {info >> 24 & 0x7F}, and no layout section describes it")
     return BtfError(f"{where} has its name at {name}, past the strings")

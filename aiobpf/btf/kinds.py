@@ -9,8 +9,9 @@ from enum import IntEnum, IntFlag
 
 
 class Kind(IntEnum):
-    """What a type is on the wire."""
+    """What a type is on the wire; UNKNOWN is any number that came later."""
 
+    UNKNOWN = -1
     VOID = 0
     INT = 1
     PTR = 2

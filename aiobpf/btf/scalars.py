@@ -124,6 +124,7 @@ class Unknown(Named):
 
     __slots__ = ("kind_number",)
 
+    kind = Kind.UNKNOWN
     kind_number: int
 
     def __init__(self, name: str, kind_number: int) -> None:

@@ -96,13 +96,21 @@ def test_every_kind_comes_back_as_it_was(order: Literal["little", "big"]) -> Non
     ids = [(builder.add(each), each) for each in one_of_each()]
     btf = Btf.from_bytes(builder.encode())
     assert btf.byte_order == order
-    for id, type in ids:
-        found = btf.type_by_id(id)
-        assert found.kind == type.kind
-        assert format_c(found) == format_c(type)
-        assert getattr(found, "tags", ()) == getattr(type, "tags", ())
-        for attribute in ("size", "bits", "bit_offset", "encoding", "enumerators", "linkage", "component_index", "count"):
-            assert getattr(found, attribute, None) == getattr(type, attribute, None)
+    for number, made in ids:
+        found = btf.type_by_id(number)
+        assert found.kind == made.kind
+        assert format_c(found) == format_c(made)
+        for attribute in (
+            "size",
+            "bits",
+            "bit_offset",
+            "encoding",
+            "enumerators",
+            "linkage",
+            "component_index",
+            "tags",
+        ):
+            assert getattr(found, attribute, None) == getattr(made, attribute, None)
     node = btf.by_name("node", Struct)
     assert [each.tags for each in node.members] == [(), ("rcu",)]
     pointer = node.members[0].type
@@ -151,9 +159,9 @@ def test_types_are_a_sequence_by_id() -> None:
         btf.types[3]
     with pytest.raises(IndexError):
         btf.types[-4]
-    for id in (3, -1, 1 << 40):
-        with pytest.raises(BtfError, match=rf"there is no type \[{id}\]: the last is \[2\]"):
-            btf.type_by_id(id)
+    for absent in (3, -1, 1 << 40):
+        with pytest.raises(BtfError, match=rf"there is no type \[{absent}\]: the last is \[2\]"):
+            btf.type_by_id(absent)
 
 
 def test_a_foreign_type_has_no_id() -> None:
@@ -187,7 +195,7 @@ def test_names_are_found_by_kind() -> None:
 def test_both_enum_kinds_are_enums() -> None:
     btf = Btf.from_bytes(encoded([Enum("a", 4), Enum("b", 8)]))
     assert btf.by_name("b", Enum).size == 8
-    assert btf.by_name("a", Kind.ENUM64).size == 4
+    assert btf.by_name("a", Kind.ENUM64) is btf.by_name("a")
 
 
 def test_tags_hide_no_type_of_their_name() -> None:
@@ -236,7 +244,7 @@ def test_a_flavour_is_found_as_libbpf_defines_it(name: str) -> None:
 def test_many_types_of_one_name_are_all_found() -> None:
     blob = encoded([Struct("same", i) for i in range(3000)])
     btf = Btf.from_bytes(blob)
-    assert [getattr(each, "size", None) for each in btf.all_by_name("same")] == list(range(3000))
+    assert [size_of(each) for each in btf.all_by_name("same")] == list(range(3000))
     assert len(btf.candidates("same")) == 3000
 
 
@@ -285,7 +293,7 @@ def test_a_split_of_a_split_reads_all_three() -> None:
     types = struct.pack("<III", split.strings_end - 10, 4 << 24, 1) + struct.pack("<III", 1, 4 << 24, 2)
     header = struct.pack("<HBBIIIII", 0xEB9F, 1, 0, 24, 0, len(types), len(types), 0)
     third = Btf.from_bytes(header + types, split)
-    assert [third.type_by_id(id).name for id in (5, 6)] == ["own", "int"]
+    assert [third.type_by_id(number).name for number in (5, 6)] == ["own", "int"]
     assert third.by_name("own") is third.type_by_id(5)
     assert len(third.all_by_name("own")) == 2
 

@@ -50,7 +50,6 @@ CHAR = Int("char", 1)
 
 def test_a_type_is_equal_to_itself_only() -> None:
     assert Int("int", 4) != Int("int", 4)
-    assert INT == INT
     assert len({INT, Int("int", 4)}) == 2
 
 
@@ -115,9 +114,8 @@ def test_tags_of_parameters_belong_to_the_function() -> None:
 
 
 def test_kinds_are_the_kernels_numbers() -> None:
-    assert Struct("s", 0).kind is Kind.STRUCT == 4
-    assert Enum("e").kind is Kind.ENUM == 6
-    assert TypeTag("user", INT).kind == 18
+    kinds: list[int] = [Struct("s", 0).kind, Enum("e").kind, TypeTag("user", INT).kind]
+    assert kinds == [Kind.STRUCT, Kind.ENUM, Kind.TYPE_TAG] == [4, 6, 18]
 
 
 def test_repr_names_the_type_and_never_fails() -> None:
@@ -128,8 +126,9 @@ def test_repr_names_the_type_and_never_fails() -> None:
 
 
 def test_a_reference_of_no_btf_is_an_error() -> None:
+    pointer = Pointer(7)  # type: ignore[arg-type]
     with pytest.raises(BtfError, match="Pointer refers to type id 7 of no BTF"):
-        Pointer(7).target  # type: ignore[arg-type]
+        pointer.target  # noqa: B018
 
 
 def test_qualifiers_are_stripped() -> None:
@@ -161,7 +160,11 @@ def test_qualifiers_are_stripped() -> None:
     ],
     ids=str,
 )
-def test_sizes_and_alignments(type: Type, size: int, alignment: int) -> None:
+def test_sizes_and_alignments(
+    type: Type,  # noqa: A002
+    size: int,
+    alignment: int,
+) -> None:
     assert size_of(type) == size
     assert alignment_of(type) == alignment
 
@@ -175,7 +178,7 @@ def test_variables_and_sections_have_sizes() -> None:
 @pytest.mark.parametrize(
     "type", [Void(), Forward("s"), FunctionPrototype(Void()), Function("f", FunctionPrototype(Void()))]
 )
-def test_some_types_have_neither(type: Type) -> None:
+def test_some_types_have_neither(type: Type) -> None:  # noqa: A002
     with pytest.raises(BtfError, match="has no size"):
         size_of(type)
     with pytest.raises(BtfError, match="has no size"):
@@ -184,7 +187,7 @@ def test_some_types_have_neither(type: Type) -> None:
         alignment_of(type)
 
 
-def chain_of(depth: int, link: type[Const] | type[Pointer]) -> Type:
+def chain_of(depth: int, link: type[Const | Pointer]) -> Type:
     found: Type = INT
     for _ in range(depth):
         found = link(found)
@@ -220,7 +223,7 @@ def test_alignment_costs_each_struct_once() -> None:
 
 def test_a_function_must_have_a_prototype() -> None:
     function = Function("f", INT)  # type: ignore[arg-type]
-    with pytest.raises(BtfError, match="function 'f' has type .*, not a prototype"):
+    with pytest.raises(BtfError, match="function 'f' has for type the INT 'int', not a prototype"):
         function.type  # noqa: B018
 
 
