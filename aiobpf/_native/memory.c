@@ -1,3 +1,5 @@
+#define _GNU_SOURCE
+
 #include "memory.h"
 
 #include <errno.h>
@@ -17,4 +19,20 @@ int memory_map(int fd, uint64_t offset, uint64_t length, int writable, void **ad
 int memory_unmap(void *address, uint64_t length)
 {
 	return munmap(address, length) ? -errno : 0;
+}
+
+int memory_overlay(void *address, uint64_t length, int fd)
+{
+	/* Mapped elsewhere first, then moved: a failed MAP_FIXED can leave a hole that another thread's mapping falls into. */
+	void *mapped = mmap(NULL, length, PROT_READ, MAP_PRIVATE, fd, 0);
+	int error;
+
+	if (mapped == MAP_FAILED)
+		return -errno;
+	if (mremap(mapped, length, length, MREMAP_MAYMOVE | MREMAP_FIXED, address) == MAP_FAILED) {
+		error = -errno;
+		munmap(mapped, length);
+		return error;
+	}
+	return 0;
 }

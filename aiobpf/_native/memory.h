@@ -11,4 +11,7 @@
 int memory_map(int fd, uint64_t offset, uint64_t length, int writable, void **address);
 int memory_unmap(void *address, uint64_t length);
 
+/* Puts the first *length* bytes of a file, private and read only, where an anonymous mapping of that size is now. */
+int memory_overlay(void *address, uint64_t length, int fd);
+
 #endif

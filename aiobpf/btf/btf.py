@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from mmap import MAP_PRIVATE, PROT_READ, mmap
-from os import PathLike, fspath
+from mmap import mmap
+from os import PathLike, fspath, fstat
 from typing import TYPE_CHECKING, TypeVar, final, overload
 
+from aiobpf._native import ffi, lib
 from aiobpf.btf.decode import Decoder
 from aiobpf.btf.elf_section import ELF_MAGIC, find_section
 from aiobpf.btf.header import ByteOrder, read_header
@@ -273,11 +274,14 @@ def _contents(path: str | PathLike[str]) -> bytes | mmap:
     """The file, mapped where that is safe or needed: one that shrinks while it is mapped ends the process (SIGBUS)."""
     with open(path, "rb") as file:
         if file.read(4) == ELF_MAGIC or fspath(path).startswith("/sys/"):
-            try:
-                # Private, because the kernel's own BTF (mappable since 6.16) refuses to be shared.
-                return mmap(file.fileno(), 0, flags=MAP_PRIVATE, prot=PROT_READ)
-            except (OSError, ValueError):  # an older kernel, or an empty file
-                pass
+            size = fstat(file.fileno()).st_size
+            if size:
+                # An anonymous mapping with the file put over it, since mmap of a file keeps a descriptor of its own for
+                # as long as the types live. Private, because the kernel's BTF (mappable since 6.16) refuses to be shared.
+                memory = mmap(-1, size)
+                if not lib.memory_overlay(ffi.from_buffer(memory), size, file.fileno()):
+                    return memory
+                memory.close()  # an older kernel
         file.seek(0)
         return file.read()
 

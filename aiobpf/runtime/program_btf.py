@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol, final
 
 from aiobpf import kernel
 from aiobpf.asm import SYMBOL
-from aiobpf.btf import BtfBuilder, DataSection, Void, encode_ext_infos, size_of
+from aiobpf.btf import BtfBuilder, DataSection, Int, IntEncoding, Void, encode_ext_infos, size_of
 from aiobpf.errors import BtfError, ClosedError, KernelError, MissingPrivilegeError, kernel_error
 from aiobpf.kernel import features
 
@@ -93,6 +93,8 @@ class ProgramBtf:
         self._is_loaded = True
         if not self._is_needed or not features.supports_btf(token):
             return
+        if not len(self.builder):
+            self.builder.add(Int("int", 4, encoding=IntEncoding.SIGNED))  # lines alone: the kernel wants a type (EINVAL)
         data = self.builder.encode(without=features.missing_btf_features(token))
         try:
             self._fd = kernel.load_btf(data, token=token)
