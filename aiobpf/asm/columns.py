@@ -140,10 +140,8 @@ class Column(Generic[T]):
     def attach(self, base: int, slots: array[int], values: Sequence[T], lo: int, hi: int) -> None:
         """Put entries *lo* to *hi* of (*slots*, *values*) at ``base + slot``, over what is there.
 
-        Neither sequence may change afterwards. Raises AsmError unless the slots ascend.
+        There is at least one, and neither sequence may change afterwards. Raises AsmError unless the slots ascend.
         """
-        if hi <= lo:
-            return
         if not all(map(lt, islice(slots, lo, hi - 1), islice(slots, lo + 1, hi))):
             raise AsmError("the places of attached metadata do not ascend")
         run = Run(base, slots, values, lo, hi)

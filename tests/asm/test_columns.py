@@ -169,7 +169,7 @@ OPERATIONS = st.lists(
 )
 
 
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)  # two cores, shared
 @given(OPERATIONS, st.integers(0, 5))
 def test_a_column_behaves_like_a_dict_of_slots(operations: list[tuple[str, int, int]], gap: int) -> None:
     column: Column[int] = Column()

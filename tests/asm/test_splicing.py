@@ -171,7 +171,7 @@ class Model:
                 self.targets[token] = new[0]
 
 
-@settings(max_examples=150)
+@settings(max_examples=150, deadline=None)  # two cores, shared
 @given(st.lists(st.tuples(st.sampled_from(["jump", "gotol", "call", "plain", "wide"]), st.integers(0, 100))), edits())
 def test_jumps_and_metadata_stay_through_any_edits(
     shape: list[tuple[str, int]], changes: list[tuple[int, int, list[bool]]]
@@ -220,6 +220,7 @@ def test_jumps_and_metadata_stay_through_any_edits(
         assert Instructions.decode(program.encode()).encode() == program.encode()
 
 
+@settings(deadline=None)
 @given(st.integers(0, 6), st.integers(0, 6), st.integers(0, 6), st.integers(0, 6))
 def test_cutting_and_joining_is_what_lists_do(a: int, b: int, c: int, d: int) -> None:
     items = [

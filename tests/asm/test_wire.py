@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aiobpf import asm
@@ -29,6 +29,7 @@ def instructions(draw: st.DrawFn) -> Instruction:
     )
 
 
+@settings(deadline=None)  # two cores, shared
 @given(st.lists(instructions()), BYTE_ORDERS)
 def test_instructions_survive_the_way_to_bytes_and_back(program: list[Instruction], byte_order: ByteOrder) -> None:
     packed = Instructions(program)
@@ -52,6 +53,7 @@ def test_instructions_survive_the_way_to_bytes_and_back(program: list[Instructio
     assert decoded.slot_of(len(decoded)) == slot
 
 
+@settings(deadline=None)  # two cores, shared
 @given(st.binary(max_size=256), BYTE_ORDERS)
 def test_any_bytes_are_a_program_or_an_asm_error(data: bytes, byte_order: ByteOrder) -> None:
     try:
@@ -62,6 +64,7 @@ def test_any_bytes_are_a_program_or_an_asm_error(data: bytes, byte_order: ByteOr
     assert len(str(program).splitlines()) == len(program)
 
 
+@settings(deadline=None)  # two cores, shared
 @given(st.lists(st.sampled_from([b"\x18" + bytes(7), bytes(8), b"\xb7" + bytes(7)]), max_size=12))
 def test_a_wide_load_needs_its_second_half(slots: list[bytes]) -> None:
     at, is_good = 0, True
