@@ -93,7 +93,7 @@ class ProgramBtf:
         self._is_loaded = True
         if not self._is_needed or not features.supports_btf(token):
             return
-        if not len(self.builder):
+        if len(self.builder) <= 1:  # void is always there
             self.builder.add(Int("int", 4, encoding=IntEncoding.SIGNED))  # lines alone: the kernel wants a type (EINVAL)
         data = self.builder.encode(without=features.missing_btf_features(token))
         try:
