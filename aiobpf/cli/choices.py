@@ -31,12 +31,13 @@ def choose_programs(spec: CollectionSpec, names: Sequence[str]) -> tuple[str, ..
 def choose_maps(spec: CollectionSpec, choices: Sequence[MapChoice]) -> dict[str, Type | None]:
     """The maps to show, every ring buffer and perf array if none is chosen, each with the type of its events.
 
-    None: the object does not say. SpecError for a map that is not there or has no events, BtfError for a type.
+    None: the object does not say, or "bytes" was asked for. SpecError for a map that is not there or has no events,
+    BtfError for a type.
     """
     streamed = [name for name, map_ in spec.maps.items() if map_.type in STREAMED]
     if not choices:
         return {name: spec.maps[name].value for name in streamed}
-    chosen = {}
+    chosen: dict[str, Type | None] = {}
     for name, type_ in choices:
         if name not in spec.maps:
             raise SpecError(f"no map {name!r}{suggestion(name, streamed)}")
@@ -47,8 +48,10 @@ def choose_maps(spec: CollectionSpec, choices: Sequence[MapChoice]) -> dict[str,
     return chosen
 
 
-def type_named(spec: CollectionSpec, name: str) -> Type:
-    """The object's type of that name, ``event`` or ``struct event``."""
+def type_named(spec: CollectionSpec, name: str) -> Type | None:
+    """The object's type of that name, ``event`` or ``struct event``; None for ``bytes``."""
+    if name == "bytes":
+        return None
     if spec.types is None:
         raise SpecError(f"no type {name!r}: the object has no BTF")
     keyword, _, rest = name.partition(" ")

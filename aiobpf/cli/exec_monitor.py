@@ -25,15 +25,15 @@ REMEMBERED = 32768
 """As many executions as the program itself remembers (its map ``started``)."""
 
 COLUMNS = (
-    Column("TIME", width=12),
-    Column("EVENT"),
+    Column("TIME", width=12, spare=1),
+    Column("EVENT", spare=3),
     Column("PID", is_number=True, width=7),
-    Column("PPID", is_number=True, width=7),
-    Column("UID", is_number=True, width=5),
+    Column("PPID", is_number=True, width=7, spare=2),
+    Column("UID", is_number=True, width=5, spare=4),
     Column("COMM", width=15),
     Column("EXIT", width=7),
     Column("DURATION", is_number=True, width=8),
-    Column("FILENAME", width=24),
+    Column("FILENAME", width=24, spare=5),
     Column("ARGV"),
 )
 _OF_EXIT = (1, 5, 6, 7)

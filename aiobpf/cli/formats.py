@@ -16,11 +16,15 @@ if TYPE_CHECKING:
 
 @frozen
 class Column:
-    """A column and how wide it is at least; it grows with what it shows."""
+    """A column and how wide it is at least; it grows with what it shows.
+
+    On a terminal that is too narrow for all, the columns with the highest *spare* are left out first; 0 never is.
+    """
 
     name: str
     is_number: bool = False
     width: int = 0
+    spare: int = 0
 
 
 @frozen

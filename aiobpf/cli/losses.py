@@ -6,7 +6,7 @@ One named ``lost_MAP`` or ``dropped_MAP`` is taken for that.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 COUNTERS = ("lost_{}", "dropped_{}")
 
 
-def count_losses(coll: Collection, streams: Mapping[str, RingBuffer | PerfBuffer], tally: Tally) -> None:
+def count_losses(coll: Collection, streams: Mapping[str, RingBuffer[Any] | PerfBuffer[Any]], tally: Tally) -> None:
     """Bring the tally's losses up to date."""
     for name, stream in streams.items():
         tally.counts[name].lost = stream.stats.lost + counted(coll, name)

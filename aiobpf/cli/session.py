@@ -7,7 +7,7 @@ import signal
 import sys
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import anyio
 from attrs import define, field
@@ -25,6 +25,7 @@ from aiobpf.cli.settings import apply_settings
 from aiobpf.cli.source import read_source
 from aiobpf.cli.tally import Count, Tally
 from aiobpf.cli.views import JsonLines, PlainLines
+from aiobpf.errors import CodecError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -33,9 +34,11 @@ if TYPE_CHECKING:
     from aiobpf.cli.formats import Format
     from aiobpf.cli.run import RunOptions
     from aiobpf.cli.views import View
-    from aiobpf.collection import Collection
+    from aiobpf.collection import Attached, Collection
     from aiobpf.spec import CollectionSpec
     from aiobpf.stream import PerfBuffer, RingBuffer
+
+    Stream = RingBuffer[Any] | PerfBuffer[Any]
 
 
 def run_session(options: RunOptions) -> int:
@@ -59,7 +62,7 @@ def run_session(options: RunOptions) -> int:
 
 
 def format_of(options: RunOptions, type_: Type | None) -> Format:
-    if options.source is None:
+    if options.source is None and not any(choice.type for choice in options.maps):
         return ExecFormat()
     return EventFormat(None if type_ is None else codec(type_).jsonable)
 
@@ -91,55 +94,68 @@ class Run:
     verbose: bool = False
     has_begun: bool = False
     """Whether events could be shown: everything was loaded and attached before the end came."""
-    _streams: dict[str, RingBuffer | PerfBuffer] = field(factory=dict)
+    _over: anyio.Event = field(factory=anyio.Event)
 
     async def main(self) -> None:
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(end_on_signal, tasks.cancel_scope)
-            await self.load_and_show()
+            tasks.start_soon(self._end_on_signal, tasks.cancel_scope)
+            await self._load_and_show()
             tasks.cancel_scope.cancel()
 
-    async def load_and_show(self) -> None:
-        async with aiobpf.load(self.spec, programs=self.programs) as coll, AsyncExitStack() as stack:
-            for name, type_ in self.chosen.items():
-                self._streams[name] = await stack.enter_async_context(coll.stream(name, type=type_))
-            async with await attach_what_can(coll, verbose=self.verbose):
-                await self.show(coll)
+    async def _end_on_signal(self, scope: anyio.CancelScope) -> None:
+        with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+            async for _ in signals:
+                if self.has_begun and not self._over.is_set():
+                    self._over.set()
+                else:  # nothing to show yet, or the second time: without waiting for what is still to be shown
+                    scope.cancel()
 
-    async def show(self, coll: Collection) -> None:
+    async def _load_and_show(self) -> None:
+        async with aiobpf.load(self.spec, programs=self.programs) as coll, AsyncExitStack() as stack:
+            streams = {}
+            for name, type_ in self.chosen.items():
+                streams[name] = await stack.enter_async_context(coll.stream(name, type=type_ or bytes))
+            async with await attach_what_can(coll, verbose=self.verbose) as attached:
+                await self._show(coll, streams, attached)
+
+    async def _show(self, coll: Collection, streams: Mapping[str, Stream], attached: Attached) -> None:
         """Until the time is over, a signal or a reader that went away."""
-        tally = Tally({name: Count() for name in self.chosen})
-        if not self.chosen:
+        tally = Tally({name: Count() for name in streams})
+        if not streams:
             warn("no ring buffer or perf event array to show; the programs stay attached until ctrl-C")
         self.has_begun = True
         self.view.open()
         try:
-            with anyio.move_on_after(self.duration_s):
-                async with anyio.create_task_group() as tasks:
-                    for name in self._streams:
-                        tasks.start_soon(self._follow, name, tally)
-                    if self.view.refresh_s is not None:
-                        tasks.start_soon(self._refresh, coll, tally)
-                    if not self._streams:
-                        tasks.start_soon(anyio.sleep_forever)
+            async with anyio.create_task_group() as tasks:
+                if self.view.refresh_s is not None:
+                    tasks.start_soon(self._refresh, self.view.refresh_s, coll, streams, tally)
+                async with anyio.create_task_group() as readers:
+                    for name, stream in streams.items():
+                        readers.start_soon(self._follow, name, stream, tally)
+                    with anyio.move_on_after(self.duration_s):
+                        await self._over.wait()
+                    self._over.set()
+                    # No new events from here on; those that are there still come.
+                    await attached.aclose()
+                    for stream in streams.values():
+                        stream.finish()
+                tasks.cancel_scope.cancel()
         finally:
-            count_losses(coll, self._streams, tally)
+            count_losses(coll, streams, tally)
             self.view.close(tally)
         print(f"aiobpf: {tally.summary()}", file=sys.stderr)
 
-    async def _follow(self, name: str, tally: Tally) -> None:
-        async for batch in self._streams[name].batches():
-            tally.counts[name].events += len(batch)
-            self.view.show(name, batch.records())
+    async def _follow(self, name: str, stream: Stream, tally: Tally) -> None:
+        try:
+            async for batch in stream.batches():
+                tally.counts[name].events += len(batch)
+                self.view.show(name, batch.records())
+        except CodecError as error:
+            error.add_note(f"--map {name}:TYPE names another type, --map {name}:bytes shows the records as they are")
+            raise
 
-    async def _refresh(self, coll: Collection, tally: Tally) -> None:
+    async def _refresh(self, every_s: float, coll: Collection, streams: Mapping[str, Stream], tally: Tally) -> None:
         while True:
-            count_losses(coll, self._streams, tally)
+            count_losses(coll, streams, tally)
             self.view.refresh(tally)
-            await anyio.sleep(self.view.refresh_s or 1)
-
-
-async def end_on_signal(scope: anyio.CancelScope) -> None:
-    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-        async for _ in signals:
-            scope.cancel()
+            await anyio.sleep(every_s)

@@ -11,9 +11,9 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
 from attrs import define, field
+from rich.cells import cell_len, set_cell_size
 from rich.console import Console, Group
 from rich.live import Live
-from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
@@ -21,11 +21,15 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-    from aiobpf.cli.formats import Format, Row
+    from aiobpf.cli.formats import Column, Format, Row
     from aiobpf.cli.tally import Tally
 
 KEPT_ROWS = 500
 """As many rows as the tallest terminal shows."""
+WIDEST = 40
+"""No column but the last one takes more."""
+LAST_AT_LEAST = 30
+_GAP = "  "
 _AROUND = 3
 """Lines that are no table: the title, an empty one, the totals."""
 _PER_TABLE = 2
@@ -88,43 +92,29 @@ class LiveTable:
     def close(self, tally: Tally) -> None:
         self._live.stop()
         # One line is the shell's prompt, one the totals on stderr.
-        self._console.print(self.render(tally, self._console.height - 2))
+        self._console.print(self.render(tally, self._console.height - 2, is_over=True))
 
-    def render(self, tally: Tally, height: int) -> RenderableType:
+    def render(self, tally: Tally, height: int, *, is_over: bool = False) -> RenderableType:
         """Everything, in at most *height* lines."""
-        parts: list[RenderableType] = [self._header(tally)]
+        parts: list[RenderableType] = [self._header(tally, is_over=is_over)]
         room = max(height - _AROUND, 0)
         tables = list(self._rows.items())
         for i, (name, rows) in enumerate(tables):
             # What an earlier table does not need, the later ones share.
             share = room // (len(tables) - i)
             latest = rows.latest(share - _PER_TABLE)
-            parts += [Text(name, style="bold cyan") if len(tables) > 1 else Text(), self._table(rows.format, latest)]
+            parts.append(Text(name, style="bold cyan") if len(tables) > 1 else Text())
+            parts += table_lines(rows.format.columns, latest, self._console.width)
             room -= len(latest) + _PER_TABLE
         parts += [Text(), self._footer(tally)]
         return Group(*parts)
 
-    def _header(self, tally: Tally) -> Text:
+    def _header(self, tally: Tally, *, is_over: bool) -> Text:
         elapsed = round(time.monotonic() - tally.started)
         text = Text(no_wrap=True, overflow="ellipsis")
         text.append("aiobpf run", style="bold").append(f"  {self._title}  ")
-        return text.append(f"{elapsed // 60:02}:{elapsed % 60:02}", style="dim").append("  ctrl-C ends it", style="dim")
-
-    def _table(self, form: Format, rows: Sequence[Sequence[str]]) -> Table:
-        table = Table(box=None, expand=True, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
-        columns = form.columns
-        for i, column in enumerate(columns):
-            table.add_column(
-                Text(column.name),
-                justify="right" if column.is_number else "left",
-                no_wrap=True,
-                overflow="ellipsis",
-                min_width=min(column.width, 8) or None,
-                ratio=1 if i == len(columns) - 1 else None,  # the last one takes what is left
-            )
-        for row in rows:
-            table.add_row(*(Text(text, no_wrap=True, overflow="ellipsis") for text in row))
-        return table
+        text.append(f"{elapsed // 60:02}:{elapsed % 60:02}", style="dim")
+        return text if is_over else text.append("  ctrl-C ends it", style="dim")
 
     def _footer(self, tally: Tally) -> Text:
         now = time.monotonic()
@@ -133,3 +123,41 @@ class LiveTable:
             text.append(f"{count.events:,} {name}", style="bold").append(f"  {count.rate(now):,.0f}/s  ")
             text.append(f"{count.lost:,} lost", style="bold red" if count.lost else "dim").append("    ")
         return text
+
+
+def table_lines(columns: Sequence[Column], rows: Sequence[Sequence[str]], width: int) -> list[Text]:
+    """A header and *rows*, none longer than *width*; always the header, empty as long as the columns are not known."""
+    fitted = fit(columns, rows, width)
+    lines = [Text(no_wrap=True, overflow="crop", style="bold")]
+    lines += [Text(no_wrap=True, overflow="crop") for _ in rows]
+    for i, room in fitted:
+        texts = [columns[i].name, *(row[i] for row in rows)]
+        for line, text in zip(lines, texts, strict=True):
+            line.append(shortened(text, room, to_right=columns[i].is_number))
+            line.append(_GAP)
+    return lines
+
+
+def fit(columns: Sequence[Column], rows: Sequence[Sequence[str]], width: int) -> list[tuple[int, int]]:
+    """(index, width) of the columns to show: as wide as they need be, but for the last, which has what is left.
+
+    Those that can be spared go first if that would be too little; what does not fit even then is cut off.
+    """
+    needed = {
+        i: min(max(column.width, cell_len(column.name), *(cell_len(row[i]) for row in rows), 1), WIDEST)
+        for i, column in enumerate(columns[:-1])
+    }
+    spared = sorted((i for i in needed if columns[i].spare), key=lambda i: columns[i].spare)
+    while spared and sum(needed.values()) + len(_GAP) * len(needed) + LAST_AT_LEAST > width:
+        del needed[spared.pop()]
+    left = width - sum(needed.values()) - len(_GAP) * len(needed)
+    return [*needed.items(), (len(columns) - 1, max(left, 1))] if columns else []
+
+
+def shortened(text: str, room: int, *, to_right: bool) -> str:
+    """*text* in exactly *room* cells, with an ellipsis where it was cut."""
+    length = cell_len(text)
+    if length > room:
+        return set_cell_size(text, room - 1) + "…"
+    padding = " " * (room - length)
+    return padding + text if to_right else text + padding

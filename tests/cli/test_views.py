@@ -15,7 +15,7 @@ from rich.console import Console
 
 from aiobpf.cli.exec_monitor import ExecFormat
 from aiobpf.cli.formats import EventFormat, cell, duration, printable
-from aiobpf.cli.table import LiveTable
+from aiobpf.cli.table import LiveTable, shortened
 from aiobpf.cli.tally import Count, Tally
 from aiobpf.cli.views import JsonLines, PlainLines
 
@@ -205,7 +205,7 @@ def table_of(*shown: tuple[str, list[Any]], formats: dict[str, Format], width: i
 
 def test_an_exit_completes_the_row_of_its_execution() -> None:
     text = table_of(
-        ("events", [ran(7, "echo", "hi"), ran(8, "sleep", "9"), ended(7)]), formats={"events": ExecFormat()}
+        ("events", [ran(7, "echo", "hi"), ran(8, "sleep", "9"), ended(7)]), formats={"events": ExecFormat()}, width=140
     )
     rows = [line.split() for line in text.splitlines() if "/bin/" in line]
     assert len(rows) == 2
@@ -232,6 +232,21 @@ def test_the_latest_rows_are_shown() -> None:
     text = table_of(("e", [{"n": n} for n in range(1000)]), formats={"e": as_it_is()})
     assert "999" in text
     assert "900" not in text
+
+
+@pytest.mark.parametrize(
+    ("width", "missing"), [(180, []), (110, ["FILENAME"]), (80, ["FILENAME", "UID", "EVENT"]), (20, ["TIME", "PPID"])]
+)
+def test_a_narrow_terminal_leaves_out_what_can_be_spared(width: int, missing: list[str]) -> None:
+    text = table_of(("events", [ran(7, "echo", "hi")]), formats={"events": ExecFormat()}, width=width)
+    assert "PID" in text
+    assert not [name for name in missing if f" {name} " in f" {text} "]
+
+
+def test_a_wide_character_takes_two_cells() -> None:
+    assert shortened("日本語", 6, to_right=False) == "日本語"
+    assert shortened("日本語", 5, to_right=False) == "日本…"
+    assert shortened("日", 4, to_right=True) == "  日"
 
 
 def test_several_maps_share_the_screen() -> None:
