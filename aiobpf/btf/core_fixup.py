@@ -35,7 +35,6 @@ _SIZES = {bits: size for size, bits in _SIZE_BITS.items()}
 _CLASS_BITS = 0x07
 _SIZE_MASK = 0x18
 _LOW_32 = 0xFFFF_FFFF
-_HIGH_32 = 0xFFFF_FFFF_0000_0000
 _LOW_64 = 0xFFFF_FFFF_FFFF_FFFF
 
 
@@ -128,11 +127,9 @@ class Fixup:
             raise self._error(index, instruction, "is no plain 64-bit immediate load")
         target = self.target
         found = instruction.constant
-        is_negative_32 = self.validate and self.local_size == 4 and 0x7FFF_FFFF < self.local <= _LOW_32
-        if is_negative_32 and found == self.local | _HIGH_32:
-            # An enum's negative value in BTF that does not say that it is signed (clang < 15, pahole < 1.24): the
-            # compiler knew. Extend the new one as it did.
-            target = (target & _LOW_32) - (1 << 32) if target & 0x8000_0000 else target
+        if self.relocation.kind.is_enum_based and self.local < 0 and found == self.local & _LOW_32:
+            # A value from 2**31 up that the compiler took for unsigned; libbpf refuses it for not being negative.
+            target &= _LOW_32
         else:
             self._check(index, instruction, found, _LOW_64)
         instructions.patch(index, constant=target & _LOW_64)

@@ -122,7 +122,12 @@ def enumerator_value(path: Path | None, kind: CoreRelocationKind) -> Value | Non
         return None
     step = path.steps[0]
     assert isinstance(step.type, Enum)
-    return Value(step.type.enumerators[step.number].value, size=step.type.size, type=step.type)
+    number = step.type.enumerators[step.number].value
+    if step.type.size <= 4:
+        # Signed whatever the enum says, as in libbpf and the kernel: BTF of before pahole 1.24 and clang 15 cannot say
+        # that it is. `Fixup` undoes it where the compiler's own number shows that the enum is unsigned.
+        number = (number & 0xFFFF_FFFF ^ 0x8000_0000) - 0x8000_0000
+    return Value(number, size=step.type.size, type=step.type)
 
 
 def may_resize(local: Value, target: Value) -> bool:
