@@ -1,0 +1,163 @@
+"""The same objects through libbpf: programs, maps and every instruction that would be loaded.
+
+`libbpf_oracle.c` is compiled where a C compiler and libbpf's headers are (Debian: libbpf-dev); it replaces bpf(2), so
+nothing is loaded and no privilege is needed.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from aiobpf.asm import REFERENCE
+from aiobpf.btf import Btf, CoreRelocator, DataSection, relocate_instructions
+from aiobpf.elf import read_spec
+from aiobpf.spec import EXTERN, ExternKind
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from aiobpf.spec import CollectionSpec, MapSpec, ProgramSpec
+
+KERNEL = Path("/sys/kernel/btf/vmlinux")
+MMAPABLE = 1 << 10
+"""libbpf asks for it when it opens an object; here the loader does."""
+REFUSED = {
+    "legacy_maps": "libbpf 1.0 dropped maps without BTF",
+    "local_scope": "libbpf has no static maps and no static functions in a program's section",
+}
+
+
+
+@pytest.fixture(scope="session")
+def oracle(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], dict[str, Any]]:
+    compiler = shutil.which("cc")
+    if compiler is None or not Path("/usr/include/bpf/libbpf.h").exists():
+        pytest.skip("no C compiler or no libbpf headers (Debian: gcc, libbpf-dev)")
+    if not KERNEL.exists():
+        pytest.skip(f"no {KERNEL} to relocate against")
+    binary = tmp_path_factory.mktemp("oracle") / "oracle"
+    source = Path(__file__).with_name("libbpf_oracle.c")
+    subprocess.run([compiler, "-O1", "-rdynamic", str(source), "-o", str(binary), "-lbpf"], check=True)
+
+    def ask(path: Path) -> dict[str, Any]:
+        run = subprocess.run([binary, path, KERNEL], check=True, capture_output=True, text=True)
+        answer: dict[str, Any] = json.loads(run.stdout)
+        return answer
+
+    return ask
+
+
+@pytest.fixture(scope="session")
+def kernel() -> Btf:
+    return Btf.from_file(KERNEL)
+
+
+def test_objects_of_others_are_what_libbpf_says(
+    installed_object: bytes, oracle: Callable[[Path], dict[str, Any]], kernel: Btf, tmp_path: Path
+) -> None:
+    path = tmp_path / "object.bpf.o"
+    path.write_bytes(installed_object)
+    assert compare(read_spec(path), oracle(path), kernel) > 0
+
+
+def test_own_objects_are_what_libbpf_says(
+    own_object: Path, oracle: Callable[[Path], dict[str, Any]], kernel: Btf
+) -> None:
+    if ".eb." in own_object.name:
+        pytest.skip("libbpf opens objects of this machine's byte order only")
+    name = own_object.name.removesuffix(".bpf.o")
+    answer = oracle(own_object)
+    if name in REFUSED:
+        assert "error" in answer, REFUSED[name]
+        return
+    assert compare(read_spec(own_object), answer, kernel) > 0
+
+
+def compare(spec: CollectionSpec, answer: dict[str, Any], kernel: Btf) -> int:
+    """How many slots were compared; AssertionError at the first difference."""
+    names = {each["name"]: map_name(each["name"], spec) for each in answer["maps"]}
+    assert set(names.values()) == spec.maps.keys()
+    for each in answer["maps"]:
+        compare_map(spec.maps[names[each["name"]]], each, spec)
+    assert [each["name"] for each in answer["programs"]] == list(spec.programs)
+    compared = 0
+    for each in answer["programs"]:
+        program = spec.programs[each["name"]]
+        compare_program(program, each)
+        if each["loaded"] is not None:
+            fds = {int(fd): names[name] for fd, name in each["loaded"]["maps"].items()}
+            compared += compare_code(program, bytes.fromhex(each["loaded"]["code"]), fds, kernel)
+        else:
+            assert not program.autoload, f"libbpf does not load {program.name}"
+    return compared
+
+
+def map_name(name: str, spec: CollectionSpec) -> str:
+    """libbpf's names of data sections' maps begin with the object's, and are cut to 15 characters."""
+    if name in spec.maps:
+        return name
+    suffix = "." + name.split(".", 1)[1]
+    return next(each for each in spec.maps if each.startswith(suffix))
+
+
+def compare_map(mine: MapSpec, theirs: dict[str, Any], spec: CollectionSpec) -> None:
+    def type_id(which: object) -> int:
+        if which is None or spec.types is None:
+            return 0
+        if isinstance(which, DataSection):
+            return theirs["value_type"]  # type: ignore[no-any-return]
+        return spec.types.id_of(which)  # type: ignore[arg-type]
+
+    flags = theirs["flags"] & ~MMAPABLE if theirs["internal"] else theirs["flags"]
+    assert {
+        "type": int(mine.type), "key_size": mine.key_size, "value_size": mine.value_size,
+        "max_entries": mine.max_entries, "flags": int(mine.flags), "numa_node": mine.numa_node or 0,
+        "map_extra": mine.map_extra, "inner": mine.inner is not None, "pin": bool(mine.pinning),
+        "key_type": type_id(mine.key), "value_type": type_id(mine.value), "internal": mine.section is not None,
+        "name": theirs["name"],
+    } == theirs | {"flags": flags}, mine.name  # fmt: skip
+
+
+def compare_program(mine: ProgramSpec, theirs: dict[str, Any]) -> None:
+    assert mine.section == theirs["section"]
+    assert int(mine.type) == theirs["type"]
+    assert int(mine.attach_type or 0) == theirs["attach_type"]
+    if mine.type:  # a program of no type is loaded by libbpf, and refused
+        assert mine.autoload == theirs["autoload"]
+    # libbpf adds the flags that the section asks for when it loads.
+    assert mine.flags & theirs["flags"] == theirs["flags"]
+
+
+def compare_code(program: ProgramSpec, theirs: bytes, fds: dict[int, str], kernel: Btf) -> int:
+    instructions = program.instructions.copy()
+    relocate_instructions(instructions, CoreRelocator([kernel], byte_order=program.byte_order))
+    mine = instructions.encode(program.byte_order)
+    assert len(mine) == len(theirs), program.name
+    from_kernel = {
+        instructions.slot_of(index)
+        for index, extern in instructions.with_key(EXTERN)
+        if extern.kind is not ExternKind.KCONFIG
+    }
+    references = {instructions.slot_of(index): each.name for index, each in instructions.with_key(REFERENCE)}
+    slots = iter(range(len(mine) // 8))
+    for slot in slots:
+        ours, other = mine[slot * 8 : slot * 8 + 8], theirs[slot * 8 : slot * 8 + 8]
+        where = f"{program.name}, slot {slot}: {ours.hex()} against {other.hex()}"
+        if slot in from_kernel:  # ids and addresses that the loader fills in
+            assert ours[0] == other[0], where
+            if ours[0] == 0x18:
+                next(slots)
+        elif ours[0] == 0x18 and ours[1] >> 4 in {1, 2}:
+            assert ours[:4] == other[:4], where
+            assert fds[int.from_bytes(other[4:], "little")] == references[slot], where
+            following = next(slots)
+            assert mine[following * 8 : following * 8 + 8] == theirs[following * 8 : following * 8 + 8], where
+        else:
+            assert ours == other, where
+    return len(mine) // 8
