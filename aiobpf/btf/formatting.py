@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 _MAX_CHAIN: Final = 64
 _MAX_NESTING: Final = 16
-_MAX_PIECES: Final = 100_000
+_MAX_PIECES: Final = 20_000
 _CUT: Final = "/* ... */"
 
 
@@ -74,7 +74,7 @@ class _Writer:
         qualifiers: list[str] = []
         for _ in range(_MAX_CHAIN):
             if isinstance(found, Const | Volatile | Restrict | TypeTag):
-                qualifiers.insert(0, _qualifier(found))
+                qualifiers.append(_qualifier(found))
                 found = found.type
             elif isinstance(found, Pointer):
                 words = " ".join(qualifiers)
