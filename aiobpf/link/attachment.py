@@ -47,7 +47,7 @@ class Attachment:
         while self.undos:
             try:
                 self.undos.pop().close()
-            except Exception as error:  # noqa: BLE001 the others must go too
+            except Exception as error:
                 failure = failure or error
         if failure is not None:
             raise failure

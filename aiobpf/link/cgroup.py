@@ -15,6 +15,7 @@ from aiobpf.kernel.fd import OwnedFd
 from aiobpf.kernel.mounts import mounts
 from aiobpf.link.attachment import Attachment, building
 from aiobpf.link.link import Link, make_link
+from aiobpf.link.path_text import path_text
 from aiobpf.uapi import AttachType, ProgramType
 
 if TYPE_CHECKING:
@@ -55,11 +56,11 @@ _ONLY_ATTACH_TYPE = {
 class Cgroup:
     """The cgroup v2 directory *path* and all below it. Sections ``cgroup/...``, ``cgroup_skb/...``, ``sockops``.
 
-    *attach_type* is taken from the program's section; it must be given for ``cgroup/skb``, which has two directions, and
-    for a program that was not loaded from a spec. *mode* is a `CgroupMode` or its word.
+    *attach_type* is taken from the program's section; it must be given for ``cgroup/skb``, which has two directions,
+    and for a program that was not loaded from a spec. *mode* is a `CgroupMode` or its word.
     """
 
-    path: str = field(converter=os.fspath)
+    path: str = field(converter=path_text)
     attach_type: AttachType | None = None
     mode: CgroupMode = field(default=CgroupMode.AUTO, converter=CgroupMode, kw_only=True)
 
@@ -68,7 +69,7 @@ class Cgroup:
         return None  # a section cannot say which cgroup
 
     async def attach_program(self, program: Program) -> Link:
-        """Raises KernelError (ENOENT, ENOTDIR ...), SpecError for a directory that is no cgroup v2, NotSupportedError."""
+        """Raises KernelError (ENOENT, ENOTDIR ...), SpecError for a directory that is no cgroup v2."""
         attach_type = self.attach_type
         if attach_type is None and program.spec is not None:
             attach_type = program.spec.attach_type
@@ -88,9 +89,7 @@ class Cgroup:
             try:
                 if self.mode in {CgroupMode.AUTO, CgroupMode.LINK}:
                     try:
-                        attachment.links.append(
-                            kernel.link_create(program, directory, attach_type, subject=subject)
-                        )
+                        attachment.links.append(kernel.link_create(program, directory, attach_type, subject=subject))
                         return attachment
                     except KernelError as error:
                         # EINVAL: no links for cgroups before 5.7 (af6eea57437a), or this program is wrong for the hook,
@@ -120,11 +119,14 @@ class Cgroup:
                 errno.EINVAL,
                 error.operation,
                 subject,
-                f"The program was loaded for another hook than {attach_type.name}, or this kernel does not know that hook",
+                f"The program was loaded for another hook than {attach_type.name}, or this kernel does not know it",
             )
         if error.errno == errno.EPERM and self.mode not in {CgroupMode.AUTO, CgroupMode.LINK}:
             return kernel_error(
-                errno.EPERM, error.operation, subject, "A program in another mode may hang there, or on a parent, already"
+                errno.EPERM,
+                error.operation,
+                subject,
+                "A program in another mode may hang there, or on a parent, already",
             )
         return error
 

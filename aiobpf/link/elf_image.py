@@ -203,7 +203,7 @@ def _string(table: bytes, offset: int) -> str:
 def open_elf(path: str, what: str) -> Iterator[ElfImage]:
     """The ELF file at *path*, open while the context lasts.
 
-    Raises KernelError (ENOENT, EACCES ...) where it cannot be opened, ElfError where it is no ELF executable or library.
+    Raises KernelError (ENOENT, EACCES ...) where it cannot be opened, ElfError where it is no executable or library.
     """
     try:
         # O_NONBLOCK: opening a FIFO would wait for its writer.

@@ -1,4 +1,4 @@
-"""How a kprobe gets onto a kernel function: through the PMU, through tracefs, under the name that the kernel has for it."""
+"""How a kprobe gets onto a kernel function: through the PMU or tracefs, under the name that the kernel has for it."""
 
 from __future__ import annotations
 
@@ -123,6 +123,5 @@ def _explained(error: KernelError, probe: KernelProbe, program: Program) -> Exce
         error.errno or errno.EINVAL,
         error.operation,
         subject,
-        "The function is there, but may not be probed (inlined away, notrace or on the kprobe blacklist), or the offset "
-        "is outside it",
+        "The function is there, but may not be probed (notrace, or on the blacklist), or the offset is outside it",
     )

@@ -1,4 +1,4 @@
-"""The dynamic linker's cache of libraries, /etc/ld.so.cache (glibc, elf/cache.c and sysdeps/generic/dl-cache.h, 2.41)."""
+"""The dynamic linker's cache of libraries, /etc/ld.so.cache (glibc 2.41, sysdeps/generic/dl-cache.h)."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _ABI_MASK = 0xFF00
 
 @frozen
 class CachedLibrary:
-    """One entry: *name* ("libc.so.6"), where it lies, which ABI it is for, and the CPU features it asks for (0: none)."""
+    """One entry: *name* ("libc.so.6"), where it lies, which ABI it is for, the CPU features it asks for (0: none)."""
 
     name: str
     path: str
@@ -73,9 +73,7 @@ def parse_ld_cache(data: bytes) -> list[CachedLibrary]:
         raise SpecError(f"ld.so.cache claims {count} libraries and has room for {len(entries) // _ENTRY_SIZE}")
     found = []
     for flags, key, value, _os, hwcap in struct.iter_unpack("=iIIIQ", entries[: count * _ENTRY_SIZE]):
-        found.append(
-            CachedLibrary(_string(data, start + key), _string(data, start + value), flags & _ABI_MASK, hwcap)
-        )
+        found.append(CachedLibrary(_string(data, start + key), _string(data, start + value), flags & _ABI_MASK, hwcap))
     return found
 
 

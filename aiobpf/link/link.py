@@ -42,12 +42,12 @@ class Link:
 
     Made by ``program.attach(kind)``, or by `from_pin`. Three verbs for three ends:
 
-    - `aclose` lets go of it: the hook is free when it returns, unless the link is pinned or another process has it open;
+    - `aclose` lets go of it: the hook is free when it returns, unless the link is pinned or open elsewhere;
     - `detach` takes the program off the hook for everyone, pinned or not;
     - `leak` leaves it in place for as long as this process lives.
 
-    Closing returns once the kernel has let go (tens of ms for a tracepoint: it waits for RCU), hence async. docs/links.md
-    has a table of what survives a close, a crash and a pin.
+    Closing returns once the kernel has let go (tens of ms for a tracepoint: it waits for RCU), hence async.
+    docs/links.md has a table of what survives a close, a crash and a pin.
     """
 
     __slots__ = ("__weakref__", "_attachment", "_pin", "kind", "program_name")
@@ -169,8 +169,8 @@ class Link:
         """Give the link a name in a bpffs: the program stays attached until it is removed, whatever becomes of this
         process.
 
-        Raises KernelError (EPERM or EINVAL where *path* is in no bpffs, EEXIST), NotSupportedError where there is no one
-        bpf link to pin.
+        Raises KernelError (EPERM or EINVAL where *path* is in no bpffs, EEXIST), NotSupportedError where there is not
+        one bpf link to pin.
         """
         where = os.fspath(path)
         kernel.pin(self._fd(), where, subject=repr(self))
@@ -212,7 +212,11 @@ class Link:
         links = self._owned().links
         if len(links) == 1:
             return links[0]
-        what = f"{len(links)} links, one a CPU or thread" if links else "no bpf link (this kernel or mode attaches without one)"
+        what = (
+            f"{len(links)} links, one a CPU or thread"
+            if links
+            else "no bpf link (this kernel or mode attaches without one)"
+        )
         raise NotSupportedError(f"{self!r} has {what}")
 
     def __repr__(self) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-from os.path import commonprefix
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -20,8 +19,18 @@ def near_matches(name: str, names: Iterable[str]) -> list[str]:
         if abs(len(other) - len(name)) <= max(3, len(name) // 2)
         and (other[:1].lower() == lower[:1] or lower.strip("_") in other.lower())
     }
-    same_start = sorted(likely, key=lambda other: (-len(commonprefix([name, other])), other))
+    same_start = sorted(likely, key=lambda other: (-_common_start(name, other), other))
     return difflib.get_close_matches(name, same_start[:3000], n=5, cutoff=0.7)
+
+
+def _common_start(one: str, other: str) -> int:
+    """How many characters both begin with."""
+    length = 0
+    for a, b in zip(one, other, strict=False):
+        if a != b:
+            break
+        length += 1
+    return length
 
 
 def near_hint(name: str, names: Iterable[str]) -> str:

@@ -27,9 +27,7 @@ def hang_on_event(
     """
     if mode in {ProbeMode.AUTO, ProbeMode.LINK}:
         try:
-            link = kernel.link_create(
-                program, event, AttachType.PERF_EVENT, cookie=cookie, subject=subject
-            )
+            link = kernel.link_create(program, event, AttachType.PERF_EVENT, cookie=cookie, subject=subject)
         except KernelError as error:
             # EINVAL is what a kernel without perf links says; where something else is wrong the ioctl says it again.
             if error.errno != errno.EINVAL:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from attrs import field, frozen, validators
 
 from aiobpf import kernel
-from aiobpf.errors import KernelError, SpecError, UnresolvedSymbolError
+from aiobpf.errors import KernelError, UnresolvedSymbolError
 from aiobpf.link.attachment import Attachment, building
 from aiobpf.link.link import Link, make_link
 

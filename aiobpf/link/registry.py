@@ -39,7 +39,7 @@ KINDS: Final[Mapping[str, Callable[[ProgramSpec], AttachKind[Any] | None]]] = {
     "uretprobe": Uretprobe.parse,
     "xdp": Xdp.parse,
 }
-"""How to read a section of each kind (the `kind` column of `aiobpf.spec.sections`). None: the name does not say where."""
+"""How to read a section of each kind (the `kind` column of `aiobpf.spec.sections`). None: it does not say where."""
 
 # Kinds whose sections do say where, for which there is no attach kind here yet. To pass over them in silence would look
 # like a program that sees no events.

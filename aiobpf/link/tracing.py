@@ -47,8 +47,8 @@ class _Tracing:
                 raise SpecError(f"program {program.name!r} is loaded as {spec.attach_type.name}, not as {self.word}")
             if self.target and spec.attach_to and self.target != spec.attach_to:
                 raise SpecError(
-                    f"program {program.name!r} is loaded for {self.word} of {spec.attach_to!r}, not {self.target!r}: the "
-                    "kernel binds it at load, so set ProgramSpec.attach_to"
+                    f"program {program.name!r} is loaded for {self.word} of {spec.attach_to!r}, not {self.target!r}: "
+                    "the kernel binds it at load, so set ProgramSpec.attach_to"
                 )
         return await make_link(self, program, self._attach)
 
@@ -58,9 +58,7 @@ class _Tracing:
             subject = f"program {program.name!r} on {self.word} of {target!r}"
             try:
                 if self.cookie:
-                    link = kernel.link_create(
-                        program, 0, self.attach_type, cookie=self.cookie, subject=subject
-                    )
+                    link = kernel.link_create(program, 0, self.attach_type, cookie=self.cookie, subject=subject)
                 else:  # every kernel takes this one; BPF_LINK_CREATE for these only since 5.19 (df86ca0d2f0f)
                     link = kernel.raw_tracepoint_open(None, program, subject=subject)
             except KernelError as error:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 from attrs import field, frozen, validators
 
 from aiobpf.errors import SpecError
 from aiobpf.link.link import Link, make_link
+from aiobpf.link.path_text import path_text
 from aiobpf.link.probe_mode import ProbeMode
 from aiobpf.link.target import parse_offset, split_offset
 from aiobpf.link.user_probe import UserProbe, attach_user_probe
@@ -35,7 +35,7 @@ class _UserFunction:
     A probe belongs to the file, by its inode: a copy in a container image is another one.
     """
 
-    binary: str = field(converter=os.fspath, validator=validators.min_len(1))
+    binary: str = field(converter=path_text, validator=validators.min_len(1))
     symbol: str = ""
     offset: int = field(default=0, validator=validators.ge(0))
     pid: int | None = field(default=None, kw_only=True, validator=validators.optional(validators.ge(0)))
@@ -63,9 +63,7 @@ class _UserFunction:
 
     async def _attach_program(self, program: Program, *, is_return: bool) -> Link:
         def attach(program: Program) -> Attachment:
-            probe = UserProbe(
-                self.binary, self.symbol, self.offset, self.pid, self.ref_ctr_offset, is_return=is_return
-            )
+            probe = UserProbe(self.binary, self.symbol, self.offset, self.pid, self.ref_ctr_offset, is_return=is_return)
             return attach_user_probe(probe, program, self.cookie, self.mode)
 
         return await make_link(self, program, attach)
@@ -79,7 +77,7 @@ class Uprobe(_UserFunction):
 
     async def attach_program(self, program: Program) -> Link:
         """Raises KernelError (ENOENT) where there is no such binary or process, ElfError where it is no ELF file,
-        UnresolvedSymbolError (with near matches), SpecError where several functions have the name, NotSupportedError."""
+        UnresolvedSymbolError (with near matches), SpecError where several functions have it, NotSupportedError."""
         return await self._attach_program(program, is_return=False)
 
 

@@ -102,9 +102,7 @@ def _matches(image: ElfImage, name: str) -> Iterator[FoundSymbol]:
             if wanted_version and not _is_version(wanted_version, version_name, is_hidden):
                 continue
             any_found = True
-            yield FoundSymbol(
-                symbol.value, symbol.binding == _STB_WEAK, symbol.type == _STT_GNU_IFUNC, not is_hidden
-            )
+            yield FoundSymbol(symbol.value, symbol.binding == _STB_WEAK, symbol.type == _STT_GNU_IFUNC, not is_hidden)
         if any_found:
             return  # as libbpf: the static table is looked into only where the dynamic one has nothing
 
@@ -152,7 +150,7 @@ def _one(found: list[FoundSymbol], name: str, image: ElfImage) -> FoundSymbol | 
         places = ", ".join(f"{address:#x}" for address in addresses[:5])
         more = f" and {len(addresses) - 5} more" if len(addresses) > 5 else ""
         raise SpecError(
-            f"{image.what} has {len(addresses)} functions named {name!r}, at {places}{more}: give the file offset of one"
+            f"{image.what} has {len(addresses)} functions named {name!r}, at {places}{more}: give the offset of one"
         )
     return found[0]
 

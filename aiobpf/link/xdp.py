@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import errno
-import os
 import socket
 from enum import Enum
 from typing import TYPE_CHECKING
@@ -16,6 +15,7 @@ from aiobpf.errors import KernelError, NotSupportedError, kernel_error
 from aiobpf.kernel.netns import NetNamespace
 from aiobpf.link.attachment import Attachment, building
 from aiobpf.link.link import Link, make_link
+from aiobpf.link.path_text import optional_path_text
 from aiobpf.uapi import AttachType
 
 if TYPE_CHECKING:
@@ -54,7 +54,12 @@ class Xdp:
 
     interface: str | int
     mode: XdpMode = field(default=XdpMode.AUTO, converter=XdpMode)
-    netns: str | None = field(default=None, kw_only=True, validator=validators.optional(validators.min_len(1)))
+    netns: str | None = field(
+        default=None,
+        kw_only=True,
+        converter=optional_path_text,
+        validator=validators.optional(validators.min_len(1)),
+    )
 
     @classmethod
     def parse(cls, _spec: ProgramSpec) -> Self | None:
@@ -72,9 +77,7 @@ class Xdp:
             index = self._index()
             subject = f"program {program.name!r} on interface {self.interface!r}"
             try:
-                link = kernel.link_create(
-                    program, index, AttachType.XDP, flags=_FLAGS[self.mode], subject=subject
-                )
+                link = kernel.link_create(program, index, AttachType.XDP, flags=_FLAGS[self.mode], subject=subject)
             except KernelError as error:
                 raise self._explained(error, subject) from error
             attachment.links.append(link)

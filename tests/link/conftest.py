@@ -14,7 +14,7 @@ import pytest
 from attrs import define, field, frozen
 
 from aiobpf.btf import Btf
-from aiobpf.kernel.capabilities import kernel_release
+from aiobpf.kernel import kernel_release
 from aiobpf.kernel.elements import MapElements
 from aiobpf.kernel.maps import create_map
 from aiobpf.kernel.mounts import mounts
@@ -102,7 +102,7 @@ class Counters:
 
     def __call__(
         self,
-        type: ProgramType,
+        type: ProgramType,  # noqa: A002 the field's own word
         attach_type: AttachType | None = None,
         *,
         attach_to: str = "",

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-import platform
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -14,8 +14,14 @@ from aiobpf.link import Fentry, Fexit, Kprobe, Kretprobe
 from aiobpf.link.kernel_probe import wrapper_of
 from aiobpf.uapi import AttachType, ProgramType
 
-pytestmark = pytest.mark.root
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
+    from aiobpf.btf import Btf
+
+    from .conftest import Counters
+
+pytestmark = pytest.mark.root
 
 MODES = ["auto", "link", "ioctl", "tracefs"]
 
@@ -24,9 +30,9 @@ needs_kprobes = pytest.mark.skipif(not has_kprobes, reason="this kernel has no k
 
 
 @pytest.fixture
-def trampolines(counters, vmlinux) -> None:
+def trampolines(counters: Counters, vmlinux: Btf) -> None:
     """Skip where the kernel refuses trampolines."""
-    function = vmlinux.by_name("do_getpgid", kind=None)
+    function = vmlinux.by_name("do_getpgid")
     try:
         counters(ProgramType.TRACING, AttachType.TRACE_FENTRY, attach_btf_id=vmlinux.id_of(function))
     except NotSupportedError as error:
@@ -42,7 +48,13 @@ def events_left() -> list[str]:
 @pytest.mark.everywhere
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("kind", [Kprobe, Kretprobe])
-async def test_a_kernel_function_counts_until_it_is_closed(counters, calls_getpgid, kind, mode, needs_kernel):
+async def test_a_kernel_function_counts_until_it_is_closed(
+    counters: Counters,
+    calls_getpgid: Callable[[int], None],
+    kind: Any,
+    mode: str,
+    needs_kernel: Callable[[int, int], None],
+) -> None:
     if mode == "link":
         needs_kernel(5, 15)
     seen = counters(ProgramType.KPROBE, only_pid=os.getpid())
@@ -57,7 +69,9 @@ async def test_a_kernel_function_counts_until_it_is_closed(counters, calls_getpg
 
 @needs_kprobes
 @pytest.mark.everywhere
-async def test_a_kprobe_has_a_cookie_and_an_offset(counters, calls_getpgid, needs_kernel):
+async def test_a_kprobe_has_a_cookie_and_an_offset(
+    counters: Counters, calls_getpgid: Callable[[int], None], needs_kernel: Callable[[int, int], None]
+) -> None:
     needs_kernel(5, 15)
     seen = counters(ProgramType.KPROBE, only_pid=os.getpid(), with_cookie=True)
     name = wrapper_of("sys_getpgid") or "sys_getpgid"
@@ -68,7 +82,7 @@ async def test_a_kprobe_has_a_cookie_and_an_offset(counters, calls_getpgid, need
 
 @needs_kprobes
 @pytest.mark.everywhere
-async def test_max_active_goes_through_tracefs(counters, calls_getpgid):
+async def test_max_active_goes_through_tracefs(counters: Counters, calls_getpgid: Callable[[int], None]) -> None:
     seen = counters(ProgramType.KPROBE, only_pid=os.getpid())
     async with seen.program.attach(Kretprobe("sys_getpgid", max_active=64)):
         assert events_left()[0].startswith("r64:")
@@ -80,9 +94,9 @@ async def test_max_active_goes_through_tracefs(counters, calls_getpgid):
 @needs_kprobes
 @pytest.mark.everywhere
 @pytest.mark.parametrize("mode", ["auto", "tracefs"])
-async def test_a_missing_function_is_named_with_its_neighbours(counters, mode):
+async def test_a_missing_function_is_named_with_its_neighbours(counters: Counters, mode: str) -> None:
     seen = counters(ProgramType.KPROBE)
-    with pytest.raises(UnresolvedSymbolError, match="no function 'vfs_raed'; near: .*vfs_read"):
+    with pytest.raises(UnresolvedSymbolError, match=r"no function 'vfs_raed'; near: .*vfs_read"):
         await seen.program.attach(Kprobe("vfs_raed", mode=mode))
     with pytest.raises(UnresolvedSymbolError, match="'sys_no_such_call'"):
         await seen.program.attach(Kprobe("sys_no_such_call", mode=mode))
@@ -91,7 +105,7 @@ async def test_a_missing_function_is_named_with_its_neighbours(counters, mode):
 
 @needs_kprobes
 @pytest.mark.everywhere
-async def test_an_offset_outside_the_function_is_refused(counters):
+async def test_an_offset_outside_the_function_is_refused(counters: Counters) -> None:
     seen = counters(ProgramType.KPROBE)
     with pytest.raises(KernelError, match="kprobe 'vfs_read'"):
         await seen.program.attach(Kprobe("vfs_read", 0x100000))
@@ -100,7 +114,7 @@ async def test_an_offset_outside_the_function_is_refused(counters):
 @pytest.mark.skipif(has_kprobes, reason="this kernel has kprobes")
 @pytest.mark.everywhere
 @pytest.mark.parametrize("mode", ["auto", "tracefs"])
-async def test_a_kernel_without_kprobes_is_said_to_have_none(counters, mode):
+async def test_a_kernel_without_kprobes_is_said_to_have_none(counters: Counters, mode: str) -> None:
     seen = counters(ProgramType.KPROBE)
     with pytest.raises(NotSupportedError, match="CONFIG_KPROBES"):
         await seen.program.attach(Kprobe("vfs_read", mode=mode))
@@ -108,10 +122,10 @@ async def test_a_kernel_without_kprobes_is_said_to_have_none(counters, mode):
 
 @pytest.mark.everywhere
 @pytest.mark.usefixtures("trampolines")
-@pytest.mark.parametrize(
-    ("kind", "attach_type"), [(Fentry, AttachType.TRACE_FENTRY), (Fexit, AttachType.TRACE_FEXIT)]
-)
-async def test_fentry_and_fexit_count_until_they_are_closed(counters, vmlinux, calls_getpgid, kind, attach_type):
+@pytest.mark.parametrize(("kind", "attach_type"), [(Fentry, AttachType.TRACE_FENTRY), (Fexit, AttachType.TRACE_FEXIT)])
+async def test_fentry_and_fexit_count_until_they_are_closed(
+    counters: Counters, vmlinux: Btf, calls_getpgid: Callable[[int], None], kind: Any, attach_type: AttachType
+) -> None:
     function = vmlinux.by_name("do_getpgid")
     seen = counters(
         ProgramType.TRACING, attach_type, attach_to="do_getpgid",
@@ -126,7 +140,9 @@ async def test_fentry_and_fexit_count_until_they_are_closed(counters, vmlinux, c
 
 @pytest.mark.everywhere
 @pytest.mark.usefixtures("trampolines")
-async def test_fentry_has_a_cookie(counters, vmlinux, calls_getpgid, needs_kernel):
+async def test_fentry_has_a_cookie(
+    counters: Counters, vmlinux: Btf, calls_getpgid: Callable[[int], None], needs_kernel: Callable[[int, int], None]
+) -> None:
     needs_kernel(5, 19)
     seen = counters(
         ProgramType.TRACING, AttachType.TRACE_FENTRY, attach_btf_id=vmlinux.id_of(vmlinux.by_name("do_getpgid")),
@@ -137,16 +153,16 @@ async def test_fentry_has_a_cookie(counters, vmlinux, calls_getpgid, needs_kerne
         assert seen.cookie == 5
 
 
-def test_a_refused_trampoline_does_not_blame_privileges(counters, vmlinux):
+def test_a_refused_trampoline_does_not_blame_privileges(counters: Counters, vmlinux: Btf) -> None:
+    said = "trampoline"
     try:
-        counters(
-            ProgramType.TRACING, AttachType.TRACE_FENTRY, attach_btf_id=vmlinux.id_of(vmlinux.by_name("vfs_read"))
-        )
+        counters(ProgramType.TRACING, AttachType.TRACE_FENTRY, attach_btf_id=vmlinux.id_of(vmlinux.by_name("vfs_read")))
     except NotSupportedError as error:
-        assert "trampoline" in str(error)
+        said = str(error)
+    assert "trampoline" in said
 
 
-def test_system_calls_have_a_wrapper_name_on_each_architecture():
+def test_system_calls_have_a_wrapper_name_on_each_architecture() -> None:
     assert wrapper_of("sys_openat", "x86_64") == "__x64_sys_openat"
     assert wrapper_of("sys_openat", "aarch64") == "__arm64_sys_openat"
     assert wrapper_of("vfs_read", "x86_64") is None
@@ -154,7 +170,7 @@ def test_system_calls_have_a_wrapper_name_on_each_architecture():
 
 
 @pytest.mark.everywhere
-async def test_max_active_contradicts_other_modes(counters):
+async def test_max_active_contradicts_other_modes(counters: Counters) -> None:
     seen = counters(ProgramType.KPROBE)
     with pytest.raises(SpecError, match="max_active"):
         await seen.program.attach(Kretprobe("vfs_read", max_active=4, mode="link"))

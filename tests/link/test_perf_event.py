@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -12,6 +13,11 @@ from aiobpf.errors import KernelError, NotSupportedError, SpecError
 from aiobpf.kernel import online_cpus
 from aiobpf.link import PerfEvent, SoftwareEvent
 from aiobpf.uapi import ProgramType
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from .conftest import Counters
 
 pytestmark = pytest.mark.root
 
@@ -24,7 +30,7 @@ def spin(seconds: float) -> None:
 
 @pytest.mark.everywhere
 @pytest.mark.parametrize("mode", ["auto", "ioctl"])
-async def test_the_cpu_clock_ticks_on_every_cpu_until_it_is_closed(counters, mode):
+async def test_the_cpu_clock_ticks_on_every_cpu_until_it_is_closed(counters: Counters, mode: str) -> None:
     seen = counters(ProgramType.PERF_EVENT)
     link = await seen.program.attach(PerfEvent(frequency=500, mode=mode))
     spin(0.1)
@@ -36,7 +42,7 @@ async def test_the_cpu_clock_ticks_on_every_cpu_until_it_is_closed(counters, mod
 
 
 @pytest.mark.everywhere
-async def test_one_process_can_be_sampled(counters):
+async def test_one_process_can_be_sampled(counters: Counters) -> None:
     seen = counters(ProgramType.PERF_EVENT, only_pid=os.getpid())
     async with seen.program.attach(PerfEvent(SoftwareEvent.TASK_CLOCK, period=1_000_000, pid=0)):
         spin(0.1)
@@ -52,7 +58,7 @@ async def test_one_process_can_be_sampled(counters):
 
 
 @pytest.mark.everywhere
-async def test_a_link_of_several_cpus_cannot_be_pinned(counters, tmp_path):
+async def test_a_link_of_several_cpus_cannot_be_pinned(counters: Counters, tmp_path: Path) -> None:
     if len(online_cpus()) < 2:
         pytest.skip("needs two CPUs")
     seen = counters(ProgramType.PERF_EVENT)
@@ -62,7 +68,7 @@ async def test_a_link_of_several_cpus_cannot_be_pinned(counters, tmp_path):
 
 
 @pytest.mark.everywhere
-async def test_cpus_that_are_not_there_and_rates_too_high_are_errors(counters):
+async def test_cpus_that_are_not_there_and_rates_too_high_are_errors(counters: Counters) -> None:
     seen = counters(ProgramType.PERF_EVENT)
     with pytest.raises(KernelError):
         await seen.program.attach(PerfEvent(frequency=1, cpus=[4000]))
@@ -72,7 +78,10 @@ async def test_cpus_that_are_not_there_and_rates_too_high_are_errors(counters):
         await seen.program.attach(PerfEvent(frequency=1_000_000_000))
 
 
-@pytest.mark.parametrize("arguments", [{}, {"frequency": 1, "period": 1}, {"frequency": 1, "mode": "tracefs"}, {"frequency": 1, "pid": 0, "cpus": [0]}])
-def test_a_rate_is_said_once(arguments):
+@pytest.mark.parametrize(
+    "arguments",
+    [{}, {"frequency": 1, "period": 1}, {"frequency": 1, "mode": "tracefs"}, {"frequency": 1, "pid": 0, "cpus": [0]}],
+)
+def test_a_rate_is_said_once(arguments: dict[str, Any]) -> None:
     with pytest.raises(SpecError):
         PerfEvent(**arguments)

@@ -63,7 +63,7 @@ def spec_of(section: str) -> ProgramSpec:
         ("uretprobe//bin/bash:readline", Uretprobe("/bin/bash", "readline")),
     ],
 )
-def test_a_section_says_where(section, kind):
+def test_a_section_says_where(section: str, kind: Any) -> None:
     assert kind_of(spec_of(section)) == kind
 
 
@@ -75,7 +75,7 @@ def test_a_section_says_where(section, kind):
         "struct_ops", "syscall", ".text", "no_such_section", "",
     ],
 )  # fmt: skip
-def test_a_section_that_does_not_say_where_has_no_kind(section):
+def test_a_section_that_does_not_say_where_has_no_kind(section: str) -> None:
     assert kind_of(spec_of(section)) is None
 
 
@@ -94,7 +94,7 @@ def test_a_section_that_does_not_say_where_has_no_kind(section):
         ("uprobe/libc:0", "say which function"),
     ],
 )
-async def test_a_malformed_section_says_so_when_it_is_attached_not_when_it_is_loaded(section, said):
+async def test_a_malformed_section_says_so_when_it_is_attached_not_when_it_is_loaded(section: str, said: str) -> None:
     kind = kind_of(spec_of(section))
     assert isinstance(kind, Unattachable)
     program = cast("Any", type("Named", (), {"name": "program"})())
@@ -103,8 +103,10 @@ async def test_a_malformed_section_says_so_when_it_is_attached_not_when_it_is_lo
 
 
 @pytest.mark.everywhere
-@pytest.mark.parametrize("section", ["kprobe.multi/vfs_*", "usdt//bin/x:a:b", "lsm/file_open", "iter/task", "ksyscall/openat"])
-async def test_a_kind_that_is_to_come_is_not_passed_over_in_silence(section):
+@pytest.mark.parametrize(
+    "section", ["kprobe.multi/vfs_*", "usdt//bin/x:a:b", "lsm/file_open", "iter/task", "ksyscall/openat"]
+)
+async def test_a_kind_that_is_to_come_is_not_passed_over_in_silence(section: str) -> None:
     kind = kind_of(spec_of(section))
     assert isinstance(kind, Unattachable)
     program = cast("Any", type("Named", (), {"name": "program"})())
@@ -112,7 +114,7 @@ async def test_a_kind_that_is_to_come_is_not_passed_over_in_silence(section):
         await kind.attach_program(program)
 
 
-def test_every_registered_kind_is_one_of_the_section_table():
+def test_every_registered_kind_is_one_of_the_section_table() -> None:
     kinds = {row.kind for row in SECTIONS}
     assert set(KINDS) <= kinds
     assert kinds >= _NOT_YET
@@ -120,22 +122,22 @@ def test_every_registered_kind_is_one_of_the_section_table():
 
 
 @given(st.sampled_from([row.prefix for row in SECTIONS]), st.text(max_size=30))
-def test_no_section_name_makes_kind_of_raise(prefix, rest):
+def test_no_section_name_makes_kind_of_raise(prefix: str, rest: str) -> None:
     kind_of(spec_of(f"{prefix}/{rest}"))
 
 
-def test_kinds_are_values():
+def test_kinds_are_values() -> None:
     assert Kprobe("f") == Kprobe("f", 0)
     assert len({Kprobe("f"), Kprobe("f"), Kprobe("g")}) == 2
     with pytest.raises(AttributeError):
-        Kprobe("f").symbol = "g"
+        Kprobe("f").symbol = "g"  # type: ignore[misc]
     for make in (lambda: Kprobe(""), lambda: Kprobe("f", -1), lambda: Tracepoint("", "x"), lambda: RawTracepoint("")):
         with pytest.raises(ValueError, match=r"must be|Length"):
             make()
 
 
 @given(st.integers(0, 2**64 - 1))
-def test_offsets_are_written_as_in_c(value):
+def test_offsets_are_written_as_in_c(value: int) -> None:
     assert parse_offset(str(value)) == value
     assert parse_offset(hex(value)) == value
     assert parse_offset("0" + oct(value)[2:]) == value
@@ -143,5 +145,5 @@ def test_offsets_are_written_as_in_c(value):
 
 
 @pytest.mark.parametrize("text", ["", "x", "0x", "-1", "1.5", "0x1_0", "9" * 20, "0x1" + "0" * 16, "٣"])
-def test_what_is_no_offset_is_none(text):
+def test_what_is_no_offset_is_none(text: str) -> None:
     assert parse_offset(text) is None

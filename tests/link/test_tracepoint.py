@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
 import pytest
 
 from aiobpf.errors import NotSupportedError, SpecError, UnresolvedSymbolError
 from aiobpf.link import ProbeMode, Tracepoint
 from aiobpf.uapi import LinkType, ProgramType
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .conftest import Counters
 
 pytestmark = pytest.mark.root
 
@@ -17,7 +23,9 @@ FIRST_ARGUMENT = 16  # of a syscalls/sys_enter_* record: 8 common bytes, the num
 
 @pytest.mark.everywhere
 @pytest.mark.parametrize("mode", ["auto", "link", "ioctl"])
-async def test_a_tracepoint_counts_until_it_is_closed(counters, calls_getpgid, mode, needs_kernel):
+async def test_a_tracepoint_counts_until_it_is_closed(
+    counters: Counters, calls_getpgid: Callable[[int], None], mode: str, needs_kernel: Callable[[int, int], None]
+) -> None:
     if mode == "link":
         needs_kernel(5, 15)
     seen = counters(ProgramType.TRACEPOINT, only_pid=os.getpid(), context_offset=FIRST_ARGUMENT)
@@ -30,7 +38,9 @@ async def test_a_tracepoint_counts_until_it_is_closed(counters, calls_getpgid, m
 
 
 @pytest.mark.everywhere
-async def test_a_tracepoint_link_has_a_cookie_and_says_what_it_is(counters, calls_getpgid, needs_kernel):
+async def test_a_tracepoint_link_has_a_cookie_and_says_what_it_is(
+    counters: Counters, calls_getpgid: Callable[[int], None], needs_kernel: Callable[[int, int], None]
+) -> None:
     needs_kernel(5, 15)
     seen = counters(ProgramType.TRACEPOINT, only_pid=os.getpid(), with_cookie=True)
     async with seen.program.attach(Tracepoint("syscalls", "sys_enter_getpgid", cookie=99)) as link:
@@ -40,7 +50,7 @@ async def test_a_tracepoint_link_has_a_cookie_and_says_what_it_is(counters, call
 
 
 @pytest.mark.everywhere
-async def test_a_missing_tracepoint_is_named_with_its_neighbours(counters):
+async def test_a_missing_tracepoint_is_named_with_its_neighbours(counters: Counters) -> None:
     seen = counters(ProgramType.TRACEPOINT)
     with pytest.raises(UnresolvedSymbolError, match="no tracepoint 'sched/sched_swich'; near: sched/sched_switch"):
         await seen.program.attach(Tracepoint("sched", "sched_swich"))
@@ -49,12 +59,12 @@ async def test_a_missing_tracepoint_is_named_with_its_neighbours(counters):
 
 
 @pytest.mark.everywhere
-async def test_the_ioctl_way_has_no_cookie(counters):
+async def test_the_ioctl_way_has_no_cookie(counters: Counters) -> None:
     seen = counters(ProgramType.TRACEPOINT)
     with pytest.raises(NotSupportedError, match=r"cookie needs Linux 5\.15"):
         await seen.program.attach(Tracepoint("syscalls", "sys_enter_getpgid", cookie=1, mode="ioctl"))
 
 
-def test_a_tracepoint_is_not_made_through_tracefs():
+def test_a_tracepoint_is_not_made_through_tracefs() -> None:
     with pytest.raises(SpecError, match="there already"):
         Tracepoint("sched", "sched_switch", mode=ProbeMode.TRACEFS)

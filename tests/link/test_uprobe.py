@@ -20,7 +20,10 @@ from aiobpf.link.uprobe_symbols import function_offset
 from aiobpf.uapi import ProgramType
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
+
+    from .conftest import Counters
 
 pytestmark = pytest.mark.root
 
@@ -49,14 +52,16 @@ def events_left() -> list[str]:
         return [line for line in tracefs.read("uprobe_events").splitlines() if f"_{os.getpid()}_" in line]
 
 
-def uses_link(mode: str, needs_kernel) -> None:
+def uses_link(mode: str, needs_kernel: Callable[[int, int], None]) -> None:
     if mode == "link":
         needs_kernel(5, 15)
 
 
 @pytest.mark.everywhere
 @pytest.mark.parametrize("mode", MODES)
-async def test_a_libc_function_counts_in_this_process_until_it_is_closed(counters, mode, needs_kernel):
+async def test_a_libc_function_counts_in_this_process_until_it_is_closed(
+    counters: Counters, mode: str, needs_kernel: Callable[[int, int], None]
+) -> None:
     uses_link(mode, needs_kernel)
     seen = counters(ProgramType.KPROBE, only_pid=os.getpid())
     link = await seen.program.attach(Uprobe("libc", "getppid", mode=mode))
@@ -71,7 +76,9 @@ async def test_a_libc_function_counts_in_this_process_until_it_is_closed(counter
 
 @pytest.mark.everywhere
 @pytest.mark.parametrize("mode", MODES)
-async def test_a_return_probe_sees_each_return(counters, library, mode, needs_kernel):
+async def test_a_return_probe_sees_each_return(
+    counters: Counters, library: Path, mode: str, needs_kernel: Callable[[int, int], None]
+) -> None:
     uses_link(mode, needs_kernel)
     work = ctypes.CDLL(str(library)).work
     seen = counters(ProgramType.KPROBE)
@@ -83,21 +90,24 @@ async def test_a_return_probe_sees_each_return(counters, library, mode, needs_ke
 
 
 @pytest.mark.everywhere
-async def test_one_process_is_watched_and_others_are_not(counters, library):
+async def test_one_process_is_watched_and_others_are_not(counters: Counters, library: Path) -> None:
     own = counters(ProgramType.KPROBE)
     child = counters(ProgramType.KPROBE)
     work = ctypes.CDLL(str(library)).work
-    code = f"import ctypes, sys; f = ctypes.CDLL({str(library)!r}).work\nfor line in sys.stdin: f(1, 1); print(flush=True)"
-    with subprocess.Popen(
+    code = (
+        f"import ctypes, sys; f = ctypes.CDLL({str(library)!r}).work\nfor line in sys.stdin: f(1, 1); print(flush=True)"
+    )
+    with subprocess.Popen(  # noqa: ASYNC220 the test waits for each answer of its child, on purpose
         [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
+        to_child, from_child = process.stdin, process.stdout
+        assert to_child is not None
+        assert from_child is not None
 
         def let_child_work() -> None:
-            process.stdin.write("\n")
-            process.stdin.flush()
-            process.stdout.readline()
+            to_child.write("\n")
+            to_child.flush()
+            from_child.readline()
 
         let_child_work()
         async with (
@@ -112,7 +122,9 @@ async def test_one_process_is_watched_and_others_are_not(counters, library):
 
 
 @pytest.mark.everywhere
-async def test_an_absolute_offset_and_a_symbol_with_offset_are_the_same_place(counters, library):
+async def test_an_absolute_offset_and_a_symbol_with_offset_are_the_same_place(
+    counters: Counters, library: Path
+) -> None:
     work = ctypes.CDLL(str(library)).work
     place = function_offset(str(library), "work")
     absolute, relative = counters(ProgramType.KPROBE), counters(ProgramType.KPROBE)
@@ -125,7 +137,9 @@ async def test_an_absolute_offset_and_a_symbol_with_offset_are_the_same_place(co
 
 
 @pytest.mark.everywhere
-async def test_a_cookie_reaches_the_program(counters, library, needs_kernel):
+async def test_a_cookie_reaches_the_program(
+    counters: Counters, library: Path, needs_kernel: Callable[[int, int], None]
+) -> None:
     needs_kernel(5, 15)
     seen = counters(ProgramType.KPROBE, with_cookie=True)
     async with seen.program.attach(Uprobe(library, "work", cookie=0xFEED)) as link:
@@ -136,7 +150,9 @@ async def test_a_cookie_reaches_the_program(counters, library, needs_kernel):
 
 @pytest.mark.everywhere
 @pytest.mark.parametrize("mode", ["auto", "tracefs"])
-async def test_the_reference_counter_is_raised_while_the_probe_is_there(counters, library, mode):
+async def test_the_reference_counter_is_raised_while_the_probe_is_there(
+    counters: Counters, library: Path, mode: str
+) -> None:
     loaded = ctypes.CDLL(str(library))
     semaphore = ctypes.c_ushort.in_dll(loaded, "semaphore")
     place = semaphore_offset(library)
@@ -158,7 +174,7 @@ def semaphore_offset(library: Path) -> int:
 
 @pytest.mark.everywhere
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc" or platform.machine() != "x86_64", reason="glibc of x86_64")
-async def test_versioned_symbols_and_ifuncs_of_libc_are_found(counters):
+async def test_versioned_symbols_and_ifuncs_of_libc_are_found(counters: Counters) -> None:
     libc = ctypes.CDLL(None)
     versioned, chosen = counters(ProgramType.KPROBE), counters(ProgramType.KPROBE)
     async with (
@@ -173,7 +189,7 @@ async def test_versioned_symbols_and_ifuncs_of_libc_are_found(counters):
 
 
 @pytest.mark.everywhere
-async def test_what_is_not_there_is_named(counters, library, tmp_path):
+async def test_what_is_not_there_is_named(counters: Counters, library: Path, tmp_path: Path) -> None:
     seen = counters(ProgramType.KPROBE)
     attach = seen.program.attach
     with pytest.raises(KernelError, match=r"binary 'no_such_library\.so'.*Looked through"):
@@ -187,7 +203,7 @@ async def test_what_is_not_there_is_named(counters, library, tmp_path):
         await attach(Uprobe(tmp_path / "text", "f"))
     with pytest.raises(SpecError, match="nothing is at offset"):
         await attach(Uprobe(library, offset=1 << 40))
-    with pytest.raises(KernelError, match="There is no process 4194000|process 4194000"):
+    with pytest.raises(KernelError, match=r"There is no process 4194000|process 4194000"):
         await attach(Uprobe(library, "work", pid=4194000))
     with pytest.raises(KernelError, match="/proc/PID/maps"):
         await attach(Uprobe("libwork.so", "work", pid=4194000))
@@ -195,30 +211,31 @@ async def test_what_is_not_there_is_named(counters, library, tmp_path):
 
 
 @pytest.mark.everywhere
-async def test_tracefs_takes_no_path_with_a_space(counters, library, tmp_path):
-    copy = tmp_path / "a b.so"
-    copy.write_bytes(library.read_bytes())
+async def test_tracefs_takes_no_path_with_a_space(counters: Counters, library: Path, tmp_path: Path) -> None:
+    copy = shutil.copy(library, tmp_path / "a b.so")
     with pytest.raises(NotSupportedError, match="space"):
         await counters(ProgramType.KPROBE).program.attach(Uprobe(copy, "work", mode="tracefs"))
     async with counters(ProgramType.KPROBE).program.attach(Uprobe(copy, "work")):
         pass
 
 
-def test_a_uprobe_says_where():
+def test_a_uprobe_says_where() -> None:
     with pytest.raises(SpecError, match="which function"):
         Uprobe("/bin/sh")
     with pytest.raises(ValueError, match="'pid' must be >= 0"):
         Uprobe("/bin/sh", "f", pid=-1)
 
 
-def test_a_program_is_found_on_path_as_the_binary_not_the_script(tmp_path, monkeypatch):
+def test_a_program_is_found_on_path_as_the_binary_not_the_script(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "bash").write_text("#!/bin/sh\n")
     (tmp_path / "bash").chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
     assert resolve_binary("bash") in {"/usr/bin/bash", "/bin/bash"}
 
 
-def test_a_library_that_was_replaced_is_still_found_in_the_process_that_runs_it(library, tmp_path):
+def test_a_library_that_was_replaced_is_still_found_in_the_process_that_runs_it(library: Path, tmp_path: Path) -> None:
     copy = tmp_path / "libgone.so"
     copy.write_bytes(library.read_bytes())
     loaded = ctypes.CDLL(str(copy))

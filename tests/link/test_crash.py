@@ -1,0 +1,103 @@
+"""What a SIGKILL leaves attached: with a link nothing, without one what docs/links.md says."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Protocol
+
+import pytest
+
+import aiobpf
+from aiobpf.kernel import OwnedFd, link_by_id, prog_detach, prog_query, program_by_id
+from aiobpf.kernel.tracefs import Tracefs
+from aiobpf.uapi import AttachType
+
+pytestmark = pytest.mark.root
+
+VICTIM = """
+import anyio, sys
+from aiobpf.kernel import load_program
+from aiobpf.link import *
+from aiobpf.runtime.program import Program
+from aiobpf.uapi import AttachType, ProgramType
+
+async def main():
+    type, attach_type = ProgramType[sys.argv[1]], AttachType(int(sys.argv[2]))
+    code = bytes.fromhex("b7000000010000009500000000000000")
+    program = Program(load_program(type, code, expected_attach_type=attach_type), name="victim", type=type)
+    link = await program.attach(eval(sys.argv[3]))
+    try:
+        print((await link.info()).id, flush=True)
+    except Exception:
+        print(0, flush=True)
+    await anyio.sleep(60)
+
+anyio.run(main)
+"""
+
+
+class Killed(Protocol):
+    """Attach in a process of its own and kill that: its pid, and the link's id."""
+
+    def __call__(self, type_: str, attach_type: int, kind: str) -> tuple[int, int]: ...
+
+
+@pytest.fixture
+def killed(tmp_path: Path) -> Killed:
+    script = tmp_path / "victim.py"
+    script.write_text(VICTIM)
+
+    def run(type_: str, attach_type: int, kind: str) -> tuple[int, int]:
+        with subprocess.Popen(
+            [sys.executable, str(script), type_, str(attach_type), kind], stdout=subprocess.PIPE, text=True,
+            env={**os.environ, "PYTHONPATH": str(Path(aiobpf.__file__).parents[1])},
+        ) as process:  # fmt: skip
+            assert process.stdout is not None
+            line = process.stdout.readline()
+            process.send_signal(signal.SIGKILL)
+        assert line, "the victim failed"
+        return process.pid, int(line)
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("type_", "attach_type", "kind"),
+    [
+        ("RAW_TRACEPOINT", 0, 'RawTracepoint("sys_enter")'),
+        ("TRACEPOINT", 0, 'Tracepoint("syscalls", "sys_enter_getpgid")'),
+        ("KPROBE", 0, 'Uprobe("libc", "getppid")'),
+    ],
+)
+def test_a_link_goes_with_its_process(killed: Killed, type_: str, attach_type: int, kind: str) -> None:
+    _pid, link = killed(type_, attach_type, kind)
+    assert link
+    with pytest.raises(OSError, match="ENOENT"):
+        link_by_id(link)
+
+
+@pytest.mark.parametrize(("mode", "left"), [("link", 0), ("multi", 1)])
+def test_a_cgroup_keeps_a_program_that_has_no_link(killed: Killed, cgroup: Path, mode: str, left: int) -> None:
+    kind = f"Cgroup({str(cgroup)!r}, AttachType.CGROUP_INET4_BIND, mode={mode!r})"
+    killed("CGROUP_SOCK_ADDR", AttachType.CGROUP_INET4_BIND, kind)
+    with OwnedFd(os.open(cgroup, os.O_RDONLY), "cgroup") as directory:
+        ids = prog_query(directory, AttachType.CGROUP_INET4_BIND).program_ids
+        assert len(ids) == left
+        for number in ids:
+            with program_by_id(number) as program:
+                prog_detach(program, directory, AttachType.CGROUP_INET4_BIND)
+
+
+def test_a_probe_made_in_tracefs_stays_there(killed: Killed) -> None:
+    pid, _link = killed("KPROBE", 0, 'Uprobe("libc", "getppid", mode="tracefs")')
+    with Tracefs.open() as tracefs:
+        lines = [line for line in tracefs.read("uprobe_events").splitlines() if f"_{pid}_" in line]
+        assert len(lines) == 1
+        match = re.match(r"p:aiobpf/(\S+)", lines[0])
+        assert match is not None
+        tracefs.remove_probe("uprobe", "aiobpf", match[1])
