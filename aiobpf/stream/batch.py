@@ -58,8 +58,8 @@ class Batch(Generic[T]):
         if codec is None:
             raw: list[Any] = self.raw()
             return raw
-        if self._offsets is not None:
-            return [codec.decode(record) for record in self.raw()]
+        if self._offsets is not None and self._lengths is not None:
+            return codec.decode_records(self._data, self._offsets, self._lengths)
         return codec.decode_all(self._data, self._count)
 
     def decoding(self) -> tuple[Iterator[T], Iterator[Any]]:

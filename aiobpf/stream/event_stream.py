@@ -22,7 +22,7 @@ from aiobpf.stream.short_records import batches_of
 from aiobpf.stream.stats import StreamStats
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from types import TracebackType
 
     from aiobpf.btf import Type
@@ -132,8 +132,12 @@ class EventStream(Generic[T]):
     # --- lifetime -----------------------------------------------------------------------------------------------------
 
     @abstractmethod
-    def _open_source(self, fd: OwnedFd) -> Source:
-        """In a worker thread: the mapped buffers; *fd* goes over to them."""
+    def _opener(self) -> Callable[[OwnedFd], Source]:
+        """What maps the buffers, in a worker thread; the descriptor goes over to it.
+
+        It does not refer to the stream: a worker thread keeps its last job, thus a forgotten stream, from being
+        collected.
+        """
 
     async def open(self) -> Self:
         """Map the buffers; what ``async with`` does first. SpecError when another stream of this process has the map.
@@ -147,20 +151,13 @@ class EventStream(Generic[T]):
         # A descriptor of our own: the user's registrations on the map's do not meet ours, and closing the map under us
         # leaves no number that the kernel could give to somebody else.
         fd = duplicate(self._map, self._what)
-        has_begun = False
-
-        def open_source() -> Source:
-            nonlocal has_begun
-            has_begun = True  # from here on the descriptor is the source's, whatever happens to us
-            return self._open_source(fd)
-
+        opening = _Opening(fd, self._opener())
         try:
             self._claim(map_info(fd, subject=self._what).id)
-            source = await in_worker(open_source, dispose=lambda source: source.close())
+            source = await in_worker(opening.run, dispose=lambda source: source.close())
         except BaseException:
             self._unclaim()
-            if not has_begun:
-                fd.close()
+            opening.give_up()
             raise
         self._source = source
         self._ready = readiness(
@@ -399,6 +396,26 @@ class EventStream(Generic[T]):
     def __repr__(self) -> str:
         state = "closed" if self._is_closed else "open" if self._source is not None else "new"
         return f"<{state} {type(self).__name__} of {self._what}: {self._event_type.name}>"
+
+
+@final
+class _Opening:
+    """A descriptor on its way to the worker thread that opens a source on it."""
+
+    __slots__ = ("_fd", "_has_begun", "_opener")
+
+    def __init__(self, fd: OwnedFd, opener: Callable[[OwnedFd], Source]) -> None:
+        self._fd = fd
+        self._opener = opener
+        self._has_begun = False
+
+    def run(self) -> Source:
+        self._has_begun = True  # from here on the descriptor is the source's, whatever happens to the waiter
+        return self._opener(self._fd)
+
+    def give_up(self) -> None:
+        if not self._has_begun:
+            self._fd.close()
 
 
 @final

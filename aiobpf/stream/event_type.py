@@ -6,17 +6,16 @@ import builtins
 import re
 from typing import TYPE_CHECKING, Any, Final, Protocol, final
 
-from aiobpf.btf.kinds import Kind
-from aiobpf.btf.types import Array, Struct, Type, size_of, strip_qualifiers
+from aiobpf.btf.types import Array, Enum, Struct, Type, Union, size_of, strip_qualifiers
 from aiobpf.errors import BtfError, CodecError, SpecError
 
 if TYPE_CHECKING:
-    from aiobpf.btf import Btf
+    from aiobpf.btf import Btf, Codec
     from aiobpf.uapi import MapType
 
 MAX_DEPTH: Final = 64
 
-_KINDS: Final = {"struct": Kind.STRUCT, "union": Kind.UNION, "enum": None}
+_KINDS: Final[dict[str, builtins.type[Type]]] = {"struct": Struct, "union": Union, "enum": Enum}
 
 
 class EventMap(Protocol):
@@ -35,17 +34,6 @@ class EventMap(Protocol):
     def fileno(self) -> int: ...
 
 
-class EventCodec(Protocol):
-    """What a stream needs of a `aiobpf.btf.Codec`."""
-
-    @property
-    def size(self) -> int: ...
-    @property
-    def dtype(self) -> Any: ...
-    def decode(self, buffer: Any, offset: int = 0) -> Any: ...
-    def decode_all(self, buffer: Any, count: int, stride: int | None = None) -> list[Any]: ...
-
-
 @final
 class EventType:
     """A codec and the sizes of records that fit it; without a codec a record is bytes, of any size.
@@ -59,7 +47,7 @@ class EventType:
     __slots__ = ("codec", "is_open_ended", "minimum", "name", "size")
 
     def __init__(
-        self, name: str, codec: EventCodec | None, minimum: int | None = None, *, is_open_ended: bool = False
+        self, name: str, codec: Codec | None, minimum: int | None = None, *, is_open_ended: bool = False
     ) -> None:
         """*is_open_ended*: the type ends in a flexible array, which takes what a record has beyond *codec*'s size."""
         self.name = name
@@ -114,19 +102,16 @@ def _event_type(map: EventMap, type: Type, python_type: builtins.type[Any] | Non
     from aiobpf.btf import codec
 
     try:
-        made: EventCodec = codec(type, byte_order="native", python_type=python_type)
+        made = codec(type, python_type=python_type)
         minimum, is_open_ended = _shape(type)
     except (BtfError, CodecError) as error:
         error.add_note(f"as the event type of map {map.name!r}")
         raise
     if made.size == 0 and not is_open_ended:
-        raise SpecError(f"map {map.name!r}: {_name(type)} has no bytes and cannot be an event type")
-    return EventType(_name(type), made, minimum, is_open_ended=is_open_ended)
-
-
-def _name(type: Type) -> str:  # noqa: A002
-    kind = {Kind.STRUCT: "struct ", Kind.UNION: "union "}.get(type.kind, "")
-    return f"{kind}{type.name or '(anonymous)'}"
+        raise SpecError(f"map {map.name!r}: {made.name} has no bytes and cannot be an event type")
+    # A class that leaves out the array at the end still takes records that stop in it: rows are filled up.
+    keyword = next((each for each, kind in _KINDS.items() if isinstance(type, kind)), "")
+    return EventType(f"{keyword} {made.name}".strip(), made, min(minimum, made.minimum_size), is_open_ended=is_open_ended)
 
 
 def _by_name(map: EventMap, name: str) -> Type:  # noqa: A002
@@ -135,9 +120,7 @@ def _by_name(map: EventMap, name: str) -> Type:  # noqa: A002
     keyword, _, rest = name.strip().partition(" ")
     kind = _KINDS.get(keyword)
     try:
-        if kind is not None and rest:
-            return map.types.by_name(rest.strip(), kind)
-        return map.types.by_name(name.strip() if keyword not in _KINDS else rest.strip())
+        return map.types.by_name(name.strip()) if kind is None else map.types.by_name(rest.strip(), kind)
     except BtfError as error:
         error.add_note(f"as the event type of map {map.name!r}")
         raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar, cast, final, overload
 
 from aiobpf.errors import SpecError
@@ -11,7 +12,7 @@ from aiobpf.uapi import MapType
 
 if TYPE_CHECKING:
     import builtins
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from typing import Unpack
 
     from aiobpf.btf import Type
@@ -72,10 +73,12 @@ class PerfBuffer(EventStream[T]):
         super().__init__(map, type, **shared)
         self._pages = 1 << (pages - 1).bit_length()
         self._wakeup_events = wakeup_events
-
-    def _open_source(self, fd: OwnedFd) -> PerfSource:
         self._stats.capacity = self._pages * PAGE
-        return PerfSource.open(fd, self._map.max_entries, pages=self._pages, wakeup_events=self._wakeup_events)
+
+    def _opener(self) -> Callable[[OwnedFd], PerfSource]:
+        return partial(
+            PerfSource.open, slots=self._map.max_entries, pages=self._pages, wakeup_events=self._wakeup_events
+        )
 
     @property
     def cpus(self) -> list[int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar, final, overload
 
 from aiobpf.errors import SpecError
@@ -11,6 +12,7 @@ from aiobpf.uapi import MapType
 
 if TYPE_CHECKING:
     import builtins
+    from collections.abc import Callable
     from typing import Unpack
 
     from aiobpf.btf import Type
@@ -60,5 +62,5 @@ class RingBuffer(EventStream[T]):
         super().__init__(map, type, **options)
         self._stats.capacity = map.max_entries
 
-    def _open_source(self, fd: OwnedFd) -> RingSource:
-        return RingSource.open(fd, self._map.max_entries)
+    def _opener(self) -> Callable[[OwnedFd], RingSource]:
+        return partial(RingSource.open, size=self._map.max_entries)
