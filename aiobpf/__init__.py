@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from aiobpf.btf import Btf as Btf
     from aiobpf.collection import Attached as Attached
     from aiobpf.collection import Collection as Collection
-    from aiobpf.collection import load as load
+    from aiobpf.collection.collection import load as load
     from aiobpf.elf import read_spec as read_spec
     from aiobpf.errors import AsmError as AsmError
     from aiobpf.errors import BpfError as BpfError
