@@ -31,7 +31,8 @@ async def main(interface: str, port: int, interval_s: float) -> None:
     async with aiobpf.load(OBJECT) as coll, coll.programs["count_peer"].attach(Xdp(interface)):
 
         async def serve(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            with closing(writer), suppress(ConnectionError):
+            # Python 3.11 logs a connection that the end of the server cancels as an error.
+            with closing(writer), suppress(ConnectionError, asyncio.CancelledError):
                 while True:
                     writer.write(json.dumps(by_peer(coll.maps["peers"])).encode() + b"\n")
                     await writer.drain()

@@ -126,7 +126,7 @@ class Running:
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Callable[..., Running]]:
     """``start(*arguments, ready=...)``: a run in the background, killed after the test if it has not ended."""
-    runs = []
+    runs: list[Running] = []
 
     def start(*arguments: str, ready: str = READY) -> Running:
         runs.append(Running(tmp_path / f"stderr-{len(runs)}", arguments, ready))
@@ -180,7 +180,7 @@ def test_an_execution_and_its_end_are_two_json_objects(start: Callable[..., Runn
 def test_signals_and_long_argument_vectors(start: Callable[..., Running]) -> None:
     monitor = start("--json", "--set", f"only_uid={os.getuid()}")
     subprocess.run(["/bin/sh", "-c", "kill -9 $$", "x" * 2000], check=False)
-    event = {"kind": "", "argv_truncated": False}
+    event: dict[str, Any] = {"kind": "", "argv_truncated": False}
     while not (event["argv_truncated"] and event["kind"] == "exit"):
         event = monitor.next()
     monitor.end()

@@ -1,4 +1,6 @@
-"""Rebuild the test objects: ``build.py`` writes them, ``build.py --check`` compares them with those committed.
+"""Rebuild the objects: ``build.py`` writes them, ``build.py --check`` compares them with those committed.
+
+Those of the tests, those that come with the package, and those of the examples: each lies beside its source.
 
 Each SOURCE.bpf.c becomes SOURCE.bpf.o, and SOURCE.eb.bpf.o for the sources that are of interest in the other byte
 order. The committed ones were made by clang 19; another version makes other code, so `--check` compares what does not
@@ -14,7 +16,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 HERE = Path(__file__).parent
-INCLUDE = HERE.parent.parent / "aiobpf" / "include"
+REPOSITORY = HERE.parent.parent
+FOLDERS = (HERE, REPOSITORY / "aiobpf" / "programs", REPOSITORY / "examples")
+INCLUDE = REPOSITORY / "aiobpf" / "include"
 WITHOUT_BTF = {"legacy_maps", "no_btf"}
 BIG_ENDIAN = {"core", "externs", "globals", "legacy_maps", "map_kinds", "no_btf", "ring_events", "subprograms"}
 CLANGS = ("clang-19", "clang")
@@ -25,29 +29,33 @@ def find_clang() -> str | None:
     return next((path for name in CLANGS if (path := shutil.which(name))), None)
 
 
-def targets(name: str) -> list[tuple[str, str]]:
+def name_of(source: Path) -> str:
+    return source.name.removesuffix(".bpf.c")
+
+
+def targets(source: Path) -> list[tuple[str, str]]:
     """(clang target, object file) of a source."""
+    name = name_of(source)
     found = [("bpfel", f"{name}.bpf.o")]
     if name in BIG_ENDIAN:
         found.append(("bpfeb", f"{name}.eb.bpf.o"))
     return found
 
 
-def sources() -> list[str]:
-    """The names of the sources, without their suffix."""
-    return sorted(path.name.removesuffix(".bpf.c") for path in HERE.glob("*.bpf.c"))
+def sources() -> list[Path]:
+    return [source for folder in FOLDERS for source in sorted(folder.glob("*.bpf.c"))]
 
 
-def compile_source(clang: str, name: str, target: str, output: Path) -> None:
+def compile_source(clang: str, source: Path, target: str, output: Path) -> None:
     """Compile one source; CalledProcessError if the compiler refuses."""
-    debug = [] if name in WITHOUT_BTF else ["-g"]
+    debug = [] if name_of(source) in WITHOUT_BTF else ["-g"]
     subprocess.run(
         [
             clang, "-target", target, "-mcpu=v3", "-O2", *debug, "-Wall", "-Werror", "-nostdinc", "-I", str(INCLUDE),
-            "-D__TARGET_ARCH_x86", "-fdebug-compilation-dir=.", "-c", f"{name}.bpf.c", "-o", str(output),
+            "-D__TARGET_ARCH_x86", "-fdebug-compilation-dir=.", "-c", source.name, "-o", str(output),
         ],
         check=True,
-        cwd=HERE,
+        cwd=source.parent,
     )  # fmt: skip
     # Debugging information is of no use to a loader, has paths in it, and is ten times the rest.
     strip = shutil.which("llvm-strip-19") or shutil.which("llvm-strip")
@@ -55,16 +63,18 @@ def compile_source(clang: str, name: str, target: str, output: Path) -> None:
         subprocess.run([strip, "--strip-debug", str(output)], check=True)
 
 
-def build(directory: Path) -> list[Path]:
-    """Compile every source for its targets into *directory*."""
+def build(directory: Path | None = None) -> list[tuple[Path, Path]]:
+    """Compile every source for its targets, in place or into *directory*; (made, where it belongs) of each object."""
     clang = find_clang()
     if clang is None:
         raise SystemExit("no clang: looked for " + ", ".join(CLANGS))
     made = []
-    for name in sources():
-        for target, file in targets(name):
-            compile_source(clang, name, target, directory / file)
-            made.append(directory / file)
+    for source in sources():
+        for target, file in targets(source):
+            place = source.parent / file
+            output = place if directory is None else directory / file
+            compile_source(clang, source, target, output)
+            made.append((output, place))
     return made
 
 
@@ -87,8 +97,7 @@ def check() -> list[str]:
     """What differs between the committed objects and the sources, one line each."""
     differences = []
     with TemporaryDirectory() as directory:
-        for made in build(Path(directory)):
-            committed = HERE / made.name
+        for made, committed in build(Path(directory)):
             if not committed.exists():
                 differences.append(f"{made.name} is not committed")
             elif committed.read_bytes() != made.read_bytes() and outline(committed) != outline(made):
@@ -99,4 +108,4 @@ def check() -> list[str]:
 if __name__ == "__main__":
     if "--check" in sys.argv[1:]:
         raise SystemExit("\n".join(check()))
-    build(HERE)
+    build()
