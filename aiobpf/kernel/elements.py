@@ -211,7 +211,7 @@ class MapElements:
             )
             if not error:
                 return done[0]
-        reached = min(done[0], count)
+        reached = _done(done, count)
         key = keys[reached * self._key_size : (reached + 1) * self._key_size]
         raise self.error(-error, Command.MAP_UPDATE_BATCH, key, f"{reached} of {count} elements were set before")
 
@@ -233,8 +233,9 @@ class MapElements:
                     continue
             else:
                 error = lib.map_each(self.cell, Command.MAP_DELETE_ELEM, rest, ffi.NULL, self._key_size, 0, 0, done)
-            at += done[0]
-            deleted += done[0]
+            count = _done(done, len(keys) - at) if error else done[0]
+            at += count
+            deleted += count
             if error == -errno.ENOENT:
                 at += 1  # both stop at a key that is not there
             elif error:
@@ -261,3 +262,8 @@ class MapElements:
         if number == errno.EPERM:
             hint = hint or "It is frozen, or its descriptor does not allow that"
         return kernel_error(number, operation, self._subject, hint)
+
+
+def _done(count: IntArray, given: int) -> int:
+    """How many elements a failed batch did: one refused before it began leaves the count as it was given."""
+    return count[0] if count[0] < given else 0

@@ -5,10 +5,13 @@ What a program needs, and what an errno means for it, the attach kinds know; her
 
 from __future__ import annotations
 
+import errno
+import struct
 from typing import TYPE_CHECKING
 
 from attrs import frozen
 
+from aiobpf._native import ffi
 from aiobpf.kernel.capabilities import Capability, privilege_error
 from aiobpf.kernel.fd import FdLike, OwnedFd, number
 from aiobpf.kernel.layout import Layout
@@ -42,6 +45,8 @@ _QUERY = Layout(
 )
 
 F_REPLACE = 1 << 2  # BPF_F_REPLACE
+_QUERY_ROOM = 64
+_QUERY_MOST = 1 << 16
 KPROBE_MULTI_RETURN = 1 << 0
 UPROBE_MULTI_RETURN = 1 << 0
 
@@ -133,8 +138,6 @@ def link_kprobe_multi(
     symbol that is not there or not traceable.
     """
     names = [symbol.encode() + b"\0" for symbol in symbols]
-    from aiobpf._native import ffi
-
     pinned = [ffi.from_buffer(name) for name in names]
     attr = _LINK_KPROBE_MULTI.make(
         prog_fd=number(program),
@@ -263,16 +266,14 @@ class Attached:
 
 def prog_query(target: FdLike, attach_type: AttachType, *, flags: int = 0, subject: str = "") -> Attached:
     """The programs attached to a cgroup, network namespace, interface or map (BPF_PROG_QUERY, 4.15)."""
-    room = 64
+    room = _QUERY_ROOM
     while True:
         ids = bytearray(4 * room)
         attr = _QUERY.make(target=number(target), attach_type=attach_type, query_flags=flags, prog_ids=ids, count=room)
         try:
             checked(Command.PROG_QUERY, attr, subject or f"{attach_type.name} programs")
         except OSError as error:
-            import errno
-
-            if error.errno != errno.ENOSPC or room >= 1 << 16:
+            if error.errno != errno.ENOSPC or room >= _QUERY_MOST:
                 raise
             room = max(attr["count"], room * 2)
             continue
@@ -289,6 +290,4 @@ def _open(command: Command, attr: Record, what: str) -> OwnedFd:
 
 
 def _u64s(values: Sequence[int]) -> bytes:
-    import struct
-
     return struct.pack(f"={len(values)}Q", *values)

@@ -11,7 +11,7 @@ from attrs import define
 
 from aiobpf.errors import NotSupportedError, kernel_error
 from aiobpf.kernel.fd import FdLike, number
-from aiobpf.kernel.layout import Layout
+from aiobpf.kernel.layout import Layout, Record
 from aiobpf.kernel.syscall import ENOTSUPP, bpf
 from aiobpf.uapi import Command
 
@@ -65,36 +65,45 @@ def test_run(
     Some types take no data (raw tracepoint, syscall), some no *repeat*: EINVAL. NotSupportedError where this kernel
     cannot run the type so. EINTR: a signal came before all repetitions were done.
     """
-    data_in, context_in = bytes(data), bytes(context)
+    data_in, context_in = bytes(data), bytearray(context)
     if data_size_out is None:
         data_size_out = len(data_in) + _ROOM if data_in else 0
     if context_size_out is None:
         context_size_out = len(context_in)
     data_out, context_out = bytearray(data_size_out), bytearray(context_size_out)
-    attr = _RUN.make(
-        prog_fd=number(program),
-        data_size_in=len(data_in),
-        data_size_out=len(data_out),
-        data_in=data_in,
-        data_out=data_out,
-        # Raw tracepoint and syscall programs refuse any repeat, and to all others 0 means 1.
-        repeat=0 if repeat == 1 else repeat,
-        ctx_size_in=len(context_in),
-        ctx_size_out=len(context_out),
-        ctx_in=context_in,
-        ctx_out=context_out,
-        flags=flags,
-        cpu=cpu,
-        batch_size=batch_size,
-    )
-    error = -bpf(Command.PROG_TEST_RUN, attr)
+
+    def run(context_out: bytearray) -> tuple[int, Record]:
+        attr = _RUN.make(
+            prog_fd=number(program),
+            data_size_in=len(data_in),
+            data_size_out=len(data_out),
+            data_in=data_in,
+            data_out=data_out,
+            # Raw tracepoint and syscall programs refuse any repeat, and to all others 0 means 1.
+            repeat=0 if repeat == 1 else repeat,
+            ctx_size_in=len(context_in),
+            ctx_size_out=len(context_out),
+            ctx_in=context_in,
+            ctx_out=context_out,
+            flags=flags,
+            cpu=cpu,
+            batch_size=batch_size,
+        )
+        return -bpf(Command.PROG_TEST_RUN, attr), attr
+
+    error, attr = run(context_out)
+    if error == errno.EINVAL and context_out:
+        # Raw tracepoint and syscall programs refuse it; the latter write to the context that they were given.
+        error, attr = run(bytearray())
+        context_out = context_in
     if error in {ENOTSUPP, errno.EOPNOTSUPP}:
         raise NotSupportedError(f"{subject}: a test run of this program type")
     if error > 0:
         raise kernel_error(error, "BPF_PROG_TEST_RUN", subject)
+    context_size = len(context_out) if context_out is context_in else min(attr["ctx_size_out"], len(context_out))
     return TestRun(
         retval=attr["retval"],
         data=bytes(data_out[: min(attr["data_size_out"], len(data_out))]),
-        context=bytes(context_out[: min(attr["ctx_size_out"], len(context_out))]),
+        context=bytes(context_out[:context_size]),
         duration_ns=attr["duration"],
     )

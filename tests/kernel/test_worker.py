@@ -42,7 +42,7 @@ class Work:
         self.disposed.append(threading.current_thread().name)
 
     async def has_started(self) -> None:
-        while not self.started.is_set():
+        while not self.started.is_set():  # noqa: ASYNC110 set by a thread
             await anyio.sleep(0.001)
 
     def is_closed_soon(self) -> bool:
@@ -177,7 +177,7 @@ async def test_cancellation_between_the_result_and_its_taking_leaves_nothing(wor
     work.go_on.set()
     # The loop stands still until the worker has stored its result and asked the loop to wake the task ...
     assert work.finished.wait(5)
-    time.sleep(0.05)
+    time.sleep(0.05)  # noqa: ASYNC251
     task.cancel()  # ... so this comes first
     with pytest.raises(asyncio.CancelledError):
         await task
@@ -209,7 +209,7 @@ async def test_no_moment_of_cancellation_leaks() -> None:
         if not task.cancelled():
             task.result()
     until = time.monotonic() + 2
-    while nulls() != before and time.monotonic() < until:
+    while nulls() != before and time.monotonic() < until:  # noqa: ASYNC110 closed by a thread
         await asyncio.sleep(0.01)
     assert nulls() == before
     gc.collect()
@@ -259,7 +259,7 @@ async def test_closing_happens_though_the_task_is_cancelled_natively_before_it_s
         task.cancel()
         await asyncio.wait([task])
         until = time.monotonic() + 2
-        while not owned.is_closed and time.monotonic() < until:
+        while not owned.is_closed and time.monotonic() < until:  # noqa: ASYNC110 closed by a thread
             await asyncio.sleep(0.005)
         assert owned.is_closed
     assert not is_null(fd)
