@@ -9,19 +9,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from aiobpf.btf.builder import BtfBuilder as BtfBuilder
-    from aiobpf.btf.ext_info import ExtInfos as ExtInfos
-    from aiobpf.btf.ext_info import SectionInfos as SectionInfos
-    from aiobpf.btf.ext_info import load_btf_and_ext_infos as load_btf_and_ext_infos
-    from aiobpf.btf.ext_info_encode import EncodedExtInfos as EncodedExtInfos
-    from aiobpf.btf.ext_info_encode import encode_ext_infos as encode_ext_infos
-    from aiobpf.btf.features import BtfFeature as BtfFeature
-    from aiobpf.btf.notes import FUNCTION_INFO as FUNCTION_INFO
-    from aiobpf.btf.notes import LINE as LINE
-    from aiobpf.btf.notes import Line as Line
-    from aiobpf.btf.read_back import assign_kernel_infos as assign_kernel_infos
-
     from aiobpf.btf.btf import Btf as Btf
+    from aiobpf.btf.builder import BtfBuilder as BtfBuilder
     from aiobpf.btf.codecs import Codec as Codec
     from aiobpf.btf.codecs import codec as codec
     from aiobpf.btf.core_access import describe_relocation as describe_relocation
@@ -32,8 +21,18 @@ if TYPE_CHECKING:
     from aiobpf.btf.core_relocation import CORE_RELOCATION as CORE_RELOCATION
     from aiobpf.btf.core_relocation import CoreRelocation as CoreRelocation
     from aiobpf.btf.core_relocation import CoreRelocationKind as CoreRelocationKind
+    from aiobpf.btf.ext_info import ExtInfos as ExtInfos
+    from aiobpf.btf.ext_info import SectionInfos as SectionInfos
+    from aiobpf.btf.ext_info import load_btf_and_ext_infos as load_btf_and_ext_infos
+    from aiobpf.btf.ext_info_encode import EncodedExtInfos as EncodedExtInfos
+    from aiobpf.btf.ext_info_encode import encode_ext_infos as encode_ext_infos
+    from aiobpf.btf.features import BtfFeature as BtfFeature
     from aiobpf.btf.formatting import format_c as format_c
     from aiobpf.btf.formatting import format_type as format_type
+    from aiobpf.btf.notes import FUNCTION_INFO as FUNCTION_INFO
+    from aiobpf.btf.notes import LINE as LINE
+    from aiobpf.btf.notes import Line as Line
+    from aiobpf.btf.read_back import assign_kernel_infos as assign_kernel_infos
     from aiobpf.btf.types import Array as Array
     from aiobpf.btf.types import Const as Const
     from aiobpf.btf.types import DataSection as DataSection
@@ -67,6 +66,65 @@ if TYPE_CHECKING:
     from aiobpf.btf.types import strip_modifiers as strip_modifiers
     from aiobpf.btf.types import strip_qualifiers as strip_qualifiers
 
+__all__ = [
+    "CORE_RELOCATION",
+    "FUNCTION_INFO",
+    "LINE",
+    "Array",
+    "Btf",
+    "BtfBuilder",
+    "BtfFeature",
+    "Codec",
+    "Const",
+    "CoreRelocation",
+    "CoreRelocationKind",
+    "CoreRelocator",
+    "DataSection",
+    "DeclTag",
+    "EncodedExtInfos",
+    "Enum",
+    "Enumerator",
+    "ExtInfos",
+    "Fixup",
+    "Float",
+    "Forward",
+    "Function",
+    "FunctionPrototype",
+    "Int",
+    "IntEncoding",
+    "Kind",
+    "Line",
+    "Linkage",
+    "Member",
+    "Parameter",
+    "Pointer",
+    "Restrict",
+    "SectionInfos",
+    "SectionVariable",
+    "Struct",
+    "Type",
+    "TypeTag",
+    "Typedef",
+    "Union",
+    "Unknown",
+    "Variable",
+    "Void",
+    "Volatile",
+    "alignment_of",
+    "assign_kernel_infos",
+    "codec",
+    "describe_relocation",
+    "encode_ext_infos",
+    "format_c",
+    "format_type",
+    "load_btf_and_ext_infos",
+    "relocate",
+    "relocate_instructions",
+    "size_of",
+    "strip_modifiers",
+    "strip_qualifiers",
+]
+
 # A name and a module that spell the same would take turns under one attribute: no module is called like a name here.
 _HOMES = {
     "btf": "Btf",
@@ -87,8 +145,6 @@ _HOMES = {
     "Void Volatile alignment_of size_of strip_modifiers strip_qualifiers",
 }
 _MODULES = {name: module for module, names in _HOMES.items() for name in names.split()}
-
-__all__ = sorted(_MODULES)  # noqa: PLE0605
 
 
 def __getattr__(name: str) -> object:

@@ -95,20 +95,16 @@ class TypeTag(Modified):
     With *is_attribute* (since 6.15) the name is a whole attribute, such as "address_space(1)".
     """
 
-    __slots__ = ("_name", "is_attribute")
+    __slots__ = ("is_attribute", "name")
 
     kind = Kind.TYPE_TAG
-    _name: str
+    name: str
     is_attribute: bool
 
     def __init__(self, name: str, type: Type, is_attribute: bool = False) -> None:  # noqa: A002
         super().__init__(type)
-        set_slot(self, "_name", name)
+        set_slot(self, "name", name)
         set_slot(self, "is_attribute", is_attribute)
-
-    @property
-    def name(self) -> str:
-        return self._name
 
 
 @final
@@ -118,10 +114,10 @@ class DeclTag(Modified):
     *component_index* is the member or parameter meant, or -1 for *type* itself. *is_attribute* as in TypeTag.
     """
 
-    __slots__ = ("_name", "component_index", "is_attribute")
+    __slots__ = ("component_index", "is_attribute", "name")
 
     kind = Kind.DECL_TAG
-    _name: str
+    name: str
     component_index: int
     is_attribute: bool
 
@@ -133,10 +129,6 @@ class DeclTag(Modified):
         is_attribute: bool = False,
     ) -> None:
         super().__init__(type)
-        set_slot(self, "_name", name)
+        set_slot(self, "name", name)
         set_slot(self, "component_index", component_index)
         set_slot(self, "is_attribute", is_attribute)
-
-    @property
-    def name(self) -> str:
-        return self._name

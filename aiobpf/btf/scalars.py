@@ -22,16 +22,13 @@ class Void(Type):
     __slots__ = ()
 
     kind = Kind.VOID
+    name = "void"
     _instance: ClassVar[Void | None] = None
 
     def __new__(cls) -> Void:
         if cls._instance is None:
             cls._instance = super().__new__(cls)
         return cls._instance
-
-    @property
-    def name(self) -> str:
-        return "void"
 
     def _adopt(self, owner: Owner, id: int) -> None:  # noqa: A002
         raise BtfError("void belongs to no BTF")

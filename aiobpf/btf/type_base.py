@@ -93,15 +93,12 @@ class Type(Holder):
     __slots__ = ("__weakref__", "_id")
 
     kind: ClassVar[Kind]
+    name: str = ""
     _id: int
 
     def __init__(self) -> None:
         super().__init__()
         set_slot(self, "_id", 0)
-
-    @property
-    def name(self) -> str:
-        return ""
 
     def _adopt(self, owner: Owner, id: int) -> None:  # noqa: A002
         """Make *owner* the BTF that this type belongs to, under *id*."""
