@@ -6,7 +6,8 @@ import difflib
 from typing import TYPE_CHECKING
 
 from aiobpf.btf import Kind
-from aiobpf.errors import SpecError
+from aiobpf.cli.declaration import is_declaration, parse_struct
+from aiobpf.errors import BtfError, SpecError
 from aiobpf.uapi import MapType
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from aiobpf.spec import CollectionSpec
 
 STREAMED = (MapType.RINGBUF, MapType.PERF_EVENT_ARRAY)
+_TYPES = frozenset({Kind.STRUCT, Kind.UNION, Kind.ENUM, Kind.ENUM64, Kind.TYPEDEF, Kind.INT, Kind.FLOAT})
 _KINDS = {"struct": Kind.STRUCT, "union": Kind.UNION, "enum": Kind.ENUM}
 
 
@@ -44,20 +46,33 @@ def choose_maps(spec: CollectionSpec, choices: Sequence[MapChoice]) -> dict[str,
         if name not in streamed:
             kind = spec.maps[name].type.name
             raise SpecError(f"map {name!r} is a {kind} map: only ring buffers and perf event arrays have events")
-        chosen[name] = spec.maps[name].value if type_ is None else type_named(spec, type_)
+        chosen[name] = spec.maps[name].value if type_ is None else event_type(spec, type_)
     return chosen
 
 
-def type_named(spec: CollectionSpec, name: str) -> Type | None:
-    """The object's type of that name, ``event`` or ``struct event``; None for ``bytes``."""
-    if name == "bytes":
+def event_type(spec: CollectionSpec, text: str) -> Type | None:
+    """The type that *text* names or declares; None for ``bytes``."""
+    if text == "bytes":
         return None
+    if is_declaration(text):
+        return parse_struct(text, lambda name: type_named(spec, name))
+    try:
+        return type_named(spec, text)
+    except (BtfError, SpecError) as error:
+        error.add_note("a type that the object lacks can be declared: --map 'NAME:__u32 pid; char comm[16]'")
+        raise
+
+
+def type_named(spec: CollectionSpec, name: str) -> Type:
+    """The object's type of that name, ``event`` or ``struct event``."""
     if spec.types is None:
         raise SpecError(f"no type {name!r}: the object has no BTF")
     keyword, _, rest = name.partition(" ")
     if keyword in _KINDS and rest.strip():
         return spec.types.by_name(rest.strip(), _KINDS[keyword])
-    return spec.types.by_name(name)
+    # A variable or function may have the same name: what is asked for is a type.
+    found = [each for each in spec.types.all_by_name(name) if each.kind in _TYPES]
+    return found[0] if len(found) == 1 else spec.types.by_name(name)
 
 
 def suggestion(name: str, known: Iterable[str]) -> str:

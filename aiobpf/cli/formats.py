@@ -77,11 +77,17 @@ class EventFormat:
     def row(self, event: Any) -> Row:
         cells = dict(flat(self.record(event)))
         if not self._columns:
-            self._columns = tuple(
-                Column(name, isinstance(value, (int, float)) and not isinstance(value, bool))
-                for name, value in cells.items()
-            )
+            self._columns = tuple(column_for(name, value) for name, value in cells.items())
         return Row(tuple(cell(cells.get(column.name)) for column in self._columns))
+
+
+def column_for(name: str, value: Any) -> Column:
+    """A column with room for values that are a little longer than this first one."""
+    if isinstance(value, bool):
+        return Column(name)
+    if isinstance(value, (int, float)):
+        return Column(name, is_number=True, width=7)
+    return Column(name, width=12)
 
 
 def flat(record: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -46,7 +46,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--json", action="store_true", help="one JSON object a line; its key 'map' names the source")
     add("--duration", type=seconds, metavar="SECONDS", help="end after this long; without it, at ctrl-C")
     add("--map", type=map_choice, action="append", default=[], metavar="NAME[:TYPE]",
-        help="show this map only, its events being of this BTF type (or: bytes); repeatable")  # fmt: skip
+        help="show this map only, its events being of this type: one that the object has, a struct as C declares it "
+        "('events:__u32 pid; char comm[16]'), or bytes; repeatable")  # fmt: skip
     add("--set", type=setting, action="append", default=[], metavar="VARIABLE=VALUE",
         help="give a global variable its value before loading; repeatable")  # fmt: skip
     add("--program", action="append", default=[], metavar="NAME", help="load and attach this program only; repeatable")

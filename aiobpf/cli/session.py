@@ -112,9 +112,11 @@ class Run:
 
     async def _load_and_show(self) -> None:
         async with aiobpf.load(self.spec, programs=self.programs) as coll, AsyncExitStack() as stack:
-            streams = {}
+            streams: dict[str, Stream] = {}
             for name, type_ in self.chosen.items():
-                streams[name] = await stack.enter_async_context(coll.stream(name, type=type_ or bytes))
+                stream = coll.stream(name, type=type_ or bytes)
+                await stack.enter_async_context(stream)
+                streams[name] = stream
             async with await attach_what_can(coll, verbose=self.verbose) as attached:
                 await self._show(coll, streams, attached)
 
