@@ -111,7 +111,9 @@ def _event_type(map: EventMap, type: Type, python_type: builtins.type[Any] | Non
         raise SpecError(f"map {map.name!r}: {made.name} has no bytes and cannot be an event type")
     # A class that leaves out the array at the end still takes records that stop in it: rows are filled up.
     keyword = next((each for each, kind in _KINDS.items() if isinstance(type, kind)), "")
-    return EventType(f"{keyword} {made.name}".strip(), made, min(minimum, made.minimum_size), is_open_ended=is_open_ended)
+    return EventType(
+        f"{keyword} {made.name}".strip(), made, min(minimum, made.minimum_size), is_open_ended=is_open_ended
+    )
 
 
 def _by_name(map: EventMap, name: str) -> Type:  # noqa: A002

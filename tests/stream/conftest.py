@@ -8,6 +8,7 @@ import struct
 import threading
 from typing import TYPE_CHECKING, Any
 
+import anyio
 import pytest
 from attrs import define, field
 
@@ -40,10 +41,19 @@ def event_type(size: int = 64) -> Struct:
 
 
 EVENT = event_type()
-FIXED = Struct("fixed", 64, [Member("number", U64, 0), Member("rest", Array(U8, U32, 48), 64), Member("last", U64, 448)])
+FIXED = Struct(
+    "fixed", 64, [Member("number", U64, 0), Member("rest", Array(U8, U32, 48), 64), Member("last", U64, 448)]
+)
 """As EVENT, but it ends in no array: a shorter record is none."""
 OPEN = Struct("open", 8, [Member("number", U64, 0), Member("rest", Array(U8, U32, 0), 64)])
 """As EVENT, but the array is as long as the record says."""
+
+
+async def until(is_true: Callable[[], bool], seconds: float = 5) -> None:
+    """Return as soon as *is_true*; TimeoutError after *seconds*."""
+    with anyio.fail_after(seconds):
+        while not is_true():  # noqa: ASYNC110 - what is waited for sets no event
+            await anyio.sleep(0.002)
 
 
 @define

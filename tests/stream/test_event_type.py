@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import attrs
 import pytest
@@ -104,9 +104,10 @@ class ExecEvent(NamedTuple):
     m0: int
 
 
-class Renamed(NamedTuple):
+@attrs.define
+class Renamed:
+    __btf_type__: ClassVar[str] = "struct exec_event"
     m0: int
-    __btf_type__ = "struct exec_event"
 
 
 def test_a_class_is_filled_from_the_value_type() -> None:
