@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 _SHORT = 24
 _WITH_RELOCATIONS = 32
+_LAST_KIND = max(CoreRelocationKind)
 _FUNCTION, _LINE, _RELOCATION = range(3)
 _NAMES = ("function info", "line info", "CO-RE relocations")
 _WORDS = (2, 4, 4)
@@ -193,7 +194,7 @@ def _relocations(section: str, blocks: list[Records], types: Btf) -> tuple[array
     slots, records = _merged(section, _RELOCATION, blocks)
     relocations = []
     for type_id, access, kind in zip(records.column(1), records.column(2), records.column(3), strict=True):
-        if kind > max(CoreRelocationKind):
+        if kind > _LAST_KIND:
             raise BtfError(f"section {section!r}: CO-RE relocation of the unknown kind {kind}")
         if type_id >= len(types.types):
             raise BtfError(f"section {section!r}: CO-RE relocation of type [{type_id}], which is not there")
@@ -205,11 +206,11 @@ def _relocations(section: str, blocks: list[Records], types: Btf) -> tuple[array
 def _merged(section: str, which: int, blocks: list[Records]) -> tuple[array[int], Records]:
     """One section's records in order of their slots, one a slot."""
     records = Records.joined(blocks)
-    slots = array("I", bytes(4 * len(records)))
-    for i, offset in enumerate(records.column(0)):
-        if offset % 8:
-            raise BtfError(f"section {section!r}: {_NAMES[which]} at byte {offset}, inside an instruction")
-        slots[i] = offset // 8
+    offsets = records.column(0)
+    if any(map((7).__and__, offsets)):
+        inside = next(offset for offset in offsets if offset % 8)
+        raise BtfError(f"section {section!r}: {_NAMES[which]} at byte {inside}, inside an instruction")
+    slots = array("I", [offset // 8 for offset in offsets])
     if not ascending(slots):
         last = {slot: i for i, slot in enumerate(slots)}
         order = sorted(last)

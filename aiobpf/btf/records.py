@@ -67,9 +67,12 @@ class Records:
 
 @final
 class Lines(Sequence[Line]):
-    """Source lines, made when looked at: 16 bytes each until then."""
+    """Source lines, made when looked at: 16 bytes each until then.
 
-    __slots__ = ("_records", "_types")
+    Texts are kept: the lines of inlined code and of loops come again and again.
+    """
+
+    __slots__ = ("_records", "_texts", "_types")
 
     def __init__(self, records: Records, types: Btf) -> None:
         """Words of a record: place, file name, text, line and column. BtfError where a string is not there."""
@@ -79,6 +82,7 @@ class Lines(Sequence[Line]):
                 raise BtfError(f"a source line has a string at {last}, past the end of the strings")
         self._records = records
         self._types = types
+        self._texts: dict[int, str] = {}
 
     def __len__(self) -> int:
         return len(self._records)
@@ -93,6 +97,9 @@ class Lines(Sequence[Line]):
         at = index + len(self) if index < 0 else index
         if not 0 <= at < len(self):
             raise IndexError(f"line {index} of {len(self)}")
-        _, file_name, text, place = self._records.record(at)[:4]
-        types = self._types
-        return Line(types.string_at(file_name), types.string_at(text), place >> 10, place & 0x3FF)
+        _, file_name, text, place, *_ = self._records.record(at)
+        texts = self._texts
+        for offset in (file_name, text):
+            if offset not in texts:
+                texts[offset] = self._types.string_at(offset)
+        return Line(texts[file_name], texts[text], place >> 10, place & 0x3FF)
