@@ -36,9 +36,9 @@ def make_map() -> Iterator[Callable[..., OwnedFd]]:
     with contextlib.ExitStack() as made:
 
         def make(
-            kind: MapType = MapType.HASH, key_size: int = 4, value_size: int = 8, entries: int = 16, **more: int
+            kind: MapType = MapType.HASH, key_size: int = 4, value_size: int = 8, entries: int = 16, *, flags: int = 0
         ) -> OwnedFd:
-            return made.enter_context(create_map(kind, key_size, value_size, entries, **more))
+            return made.enter_context(create_map(kind, key_size, value_size, entries, flags=flags))
 
         yield make
 
@@ -48,8 +48,11 @@ def make_program() -> Iterator[Callable[..., OwnedFd]]:
     """A program that returns a value, closed at the end."""
     with contextlib.ExitStack() as made:
 
-        def make(kind: ProgramType = ProgramType.SOCKET_FILTER, value: int = 0, **more: int) -> OwnedFd:
-            return made.enter_context(load_program(kind, returning(value), name="test", **more))
+        def make(
+            kind: ProgramType = ProgramType.SOCKET_FILTER, value: int = 0, *, expected_attach_type: int = 0
+        ) -> OwnedFd:
+            program = load_program(kind, returning(value), name="test", expected_attach_type=expected_attach_type)
+            return made.enter_context(program)
 
         yield make
 

@@ -507,9 +507,7 @@ def test_a_legacy_uprobe_is_made_and_removed(counter: Counter, libc_getppid: tup
         finally:
             tracefs.remove_probe("uprobe", group, "getppid")
         assert group not in tracefs.read("uprobe_events")
-        with pytest.raises(
-            KernelError, match=r"writing 'p:.*': .*tracefs uprobe_events|tracefs uprobe_events: writing"
-        ):
+        with pytest.raises(KernelError, match=r"tracefs uprobe_events: writing 'p:.*'"):
             tracefs.add_probe("uprobe", group, "bad", "no such place")
         with pytest.raises(ValueError, match="not 'xprobe'"):
             tracefs.add_probe("xprobe", group, "bad", "x")

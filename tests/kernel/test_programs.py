@@ -40,6 +40,7 @@ from aiobpf.kernel import (
 from aiobpf.kernel import programs as programs_module
 from aiobpf.kernel import test_run as run_program
 from aiobpf.kernel.btf_probes import PLAIN_BTF
+from aiobpf.kernel.syscall import try_fd
 from aiobpf.uapi import AttachType, MapFlags, MapType, ProgramFlags, ProgramType
 
 if TYPE_CHECKING:
@@ -170,7 +171,7 @@ def test_the_loading_is_tried_again_when_a_signal_disturbs_it(
     monkeypatch: pytest.MonkeyPatch, code: Callable[[int], bytes]
 ) -> None:
     attempts: list[int] = []
-    real = programs_module.try_fd
+    real = try_fd
 
     def disturbed(command: object, attr: object, owner: OwnedFd) -> int:
         attempts.append(1)
