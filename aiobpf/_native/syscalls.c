@@ -87,10 +87,24 @@ int fd_take(int *owner)
 	return __atomic_exchange_n(owner, -1, __ATOMIC_ACQ_REL);
 }
 
-/* Linux frees the number before anything in close can fail, EINTR too: never closed twice. */
-int fd_close(int fd)
+/*
+ * Closes what *owner* has, if it has; the number it was, or -1. Taken and closed without a way back to Python between:
+ * what only Python's stack knew, an interrupt there would leak. Linux frees the number before anything in close can
+ * fail, EINTR too: never closed twice.
+ */
+int fd_close(int *owner)
 {
-	return outcome(close(fd));
+	int fd = fd_take(owner);
+
+	if (fd >= 0)
+		close(fd);
+	return fd;
+}
+
+/* *to* owns nothing before. */
+void fd_move(int *from, int *to)
+{
+	__atomic_store_n(to, fd_take(from), __ATOMIC_RELEASE);
 }
 
 int fd_duplicate(int fd, int *owner)

@@ -22,7 +22,8 @@ int sys_fsmount(int fd, unsigned int flags, unsigned int attributes, int *owner)
 long long filesystem_type(const char *path);
 
 int fd_take(int *owner);
-int fd_close(int fd);
+int fd_close(int *owner);
+void fd_move(int *from, int *to);
 int fd_duplicate(int fd, int *owner);
 
 #endif

@@ -66,15 +66,12 @@ class OwnedFd:
 
     def close(self) -> None:
         """Close it; once closed or handed out, nothing. Never raises: Linux frees the number whatever close(2) says."""
-        fd = _take(self.cell)
-        if fd >= 0:
-            _close(fd)
+        _close(self.cell)
 
     def take(self) -> OwnedFd:
         """Move the descriptor into another owner; this one is closed from now on. An empty one if it was before."""
         taken = OwnedFd(what=self.what)
-        # The new owner exists first: between the two calls is no moment without one but this assignment.
-        taken.cell[0] = _take(self.cell)
+        lib.fd_move(self.cell, taken.cell)
         return taken
 
     def detach(self) -> int:
@@ -99,11 +96,10 @@ class OwnedFd:
     def __del__(self) -> None:
         # An __init__ that failed leaves no cell; at interpreter exit the module's names may go before the last object.
         try:
-            fd = _take(self.cell)
+            fd = _close(self.cell)
         except (AttributeError, TypeError):
             return
         if fd >= 0:
-            _close(fd)
             warnings.warn(f"{self.what} was never closed (descriptor {fd})", ResourceWarning, stacklevel=2, source=self)
 
     def __repr__(self) -> str:

@@ -114,6 +114,7 @@ def load_program(
         prog_token_fd=0 if token is None else number(token),
     )
     owner = OwnedFd(what=what)
+    error = 0
     for _ in range(LOAD_ATTEMPTS):
         error = try_fd(Command.PROG_LOAD, attr, owner)
         if error != errno.EAGAIN:
