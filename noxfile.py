@@ -1,4 +1,4 @@
-"""Every check, as one would run it by hand: ``nox -s tests`` (as root, for the kernel's part), ``nox -l`` lists them."""
+"""Every check, as one runs it by hand: ``nox -s tests`` (as root, for the kernel's part); ``nox -l`` lists them."""
 
 from __future__ import annotations
 

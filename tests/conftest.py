@@ -123,7 +123,9 @@ def has_trampolines() -> bool:
     target = vmlinux.id_of(vmlinux.by_name("vfs_read", Function))
     code = asm.Instructions([asm.mov(asm.R0, 0), asm.exit_()]).encode()
     try:
-        with load_program(ProgramType.TRACING, code, expected_attach_type=AttachType.TRACE_FENTRY, attach_btf_id=target):
+        with load_program(
+            ProgramType.TRACING, code, expected_attach_type=AttachType.TRACE_FENTRY, attach_btf_id=target
+        ):
             return True
     except (KernelError, NotSupportedError):
         return False

@@ -39,7 +39,7 @@ class Attached:
         async def close(link: Link) -> None:
             try:
                 await link.aclose()
-            except Exception as error:  # noqa: BLE001 - every link is to be closed, whatever happens to another
+            except Exception as error:
                 errors.append(error)
 
         async with anyio.create_task_group() as tasks:

@@ -127,7 +127,7 @@ class Collection:
         chosen = [self.programs[name] for name in names] if names else list(self.programs.values())
         return Opening(lambda: attach_programs(chosen, required=bool(names)))
 
-    def stream(self, name: str, *, type: Any = None, **options: Any) -> RingBuffer | PerfBuffer:  # noqa: A002
+    def stream(self, name: str, *, type: Any = None, **options: Any) -> RingBuffer[Any] | PerfBuffer[Any]:  # noqa: A002
         """The events of a ring buffer or perf event array: ``async with coll.stream("events") as events``.
 
         *type* says what an event is: a BTF type, the name of one in the object ("struct event"), or a Python class
@@ -140,9 +140,7 @@ class Collection:
             return RingBuffer(map_, type, **options)
         if map_.type == MapType.PERF_EVENT_ARRAY:
             return PerfBuffer(map_, type, **options)
-        raise SpecError(
-            f"map {name!r} is a {map_.type.name} map; events come from RINGBUF and PERF_EVENT_ARRAY maps"
-        )
+        raise SpecError(f"map {name!r} is a {map_.type.name} map; events come from RINGBUF and PERF_EVENT_ARRAY maps")
 
     def bind(self, cls: type[B]) -> B:
         """An object of the user's typed class, filled by the names and types of its annotations.

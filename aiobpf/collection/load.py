@@ -31,7 +31,7 @@ class LoadPlan:
     replace_maps: dict[str, Map] = field(factory=dict)
     pin_path: str | PathLike[str] | None = None
     programs: frozenset[str] | None = None
-    options: LoadOptions = LoadOptions()
+    options: LoadOptions = field(factory=LoadOptions)
 
 
 @final
@@ -141,7 +141,9 @@ def _fill(loaded: Loaded, map_spec: MapSpec, context: LoadContext, *, with_progr
     """Write what a new map holds at first: everything but programs before they are loaded, programs after."""
     names = loaded.spec.programs
     contents = context.contents(map_spec, loaded.spec.externs.values())
-    now = {key: value for key, value in contents.items() if (isinstance(value, str) and value in names) == with_programs}
+    now = {
+        key: value for key, value in contents.items() if (isinstance(value, str) and value in names) == with_programs
+    }
     made = loaded.maps[map_spec.name]
     fill_map(made, now, loaded.maps, loaded.programs)
     if map_spec.is_frozen and not with_programs:
@@ -158,4 +160,3 @@ def _make_variables(loaded: Loaded, spec: CollectionSpec) -> None:
             sections[variable.section] = section
             loaded.sections.append(section)
         loaded.variables[name] = Variable(variable, section)
-

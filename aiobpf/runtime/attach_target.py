@@ -63,6 +63,8 @@ def _suggestion(btf: Btf, prefix: str, name: str, kind: type[Type]) -> str:
     # Only in the error path, and only for the small name spaces: all functions of a kernel would take a second.
     if not prefix:
         return " (or it was inlined, or it is not traceable)"
-    names = [one.name.removeprefix(prefix) for one in btf.types if isinstance(one, kind) and one.name.startswith(prefix)]
+    names = [
+        one.name.removeprefix(prefix) for one in btf.types if isinstance(one, kind) and one.name.startswith(prefix)
+    ]
     close = get_close_matches(name, names)
     return f"; did you mean {' or '.join(map(repr, close[:2]))}?" if close else ""

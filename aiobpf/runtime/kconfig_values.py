@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from aiobpf.kernel import features
-from aiobpf.kernel.kconfig import kernel_config
-from aiobpf.kernel.release import kernel_version_code
 from aiobpf.btf import Array, Enum, Int, codec, strip_qualifiers
 from aiobpf.errors import CodecError, SpecError, UnresolvedSymbolError
+from aiobpf.kernel import features
+from aiobpf.kernel.kallsyms import has_syscall_wrapper
+from aiobpf.kernel.kconfig import kernel_config
+from aiobpf.kernel.release import kernel_version_code
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -59,7 +60,7 @@ def _virtual(name: str) -> int | None:
     if name == "LINUX_HAS_BPF_COOKIE":
         return int(features.supports_bpf_cookie())
     if name == "LINUX_HAS_SYSCALL_WRAPPER":
-        return int(features.has_syscall_wrapper())
+        return int(has_syscall_wrapper())
     return None
 
 

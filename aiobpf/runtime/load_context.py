@@ -6,7 +6,6 @@ import sys
 from functools import cached_property
 from typing import TYPE_CHECKING, final
 
-from aiobpf import kernel
 from aiobpf.asm import CallKind
 from aiobpf.btf import Btf, CoreRelocator
 from aiobpf.errors import BtfError, NotSupportedError
@@ -30,7 +29,6 @@ if TYPE_CHECKING:
 _CALL = 0x85
 _OLDER_HELPERS = {113: 4, 115: 45, 112: 4, 114: 45}
 """probe_read_kernel, probe_read_kernel_str, probe_read_user, probe_read_user_str: to probe_read and probe_read_str."""
-
 
 
 @final

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import mmap as _mmap
 import os
-from typing import TYPE_CHECKING, Any, Literal, final, overload
+from typing import TYPE_CHECKING, Any, final, overload
 
 from aiobpf import kernel
 from aiobpf.errors import ClosedError, KernelError, MapKeyError
@@ -267,22 +267,21 @@ class Map:
 
     def __iter__(self) -> Iterator[Any]:
         decode = self._decode_key
-        for key in self.elements.keys():
-            yield decode(key)
+        return map(decode, self.elements.keys())
 
     def keys(self) -> Iterator[Any]:
         """The keys, as they are met; a key that comes or goes meanwhile may be missed or met twice."""
         return iter(self)
 
     def items(self) -> Iterator[tuple[Any, Any]]:
-        """Keys and values, in batches where the kernel can (5.6), else one by one; see `keys` for what that promises."""
+        """Keys and values, in batches where the kernel can (5.6), else one by one; promises as `keys`."""
         decode_key, value = self._decode_key, self._value
         for raw_key, raw_value in self.elements.items():
             yield decode_key(raw_key), value(raw_value)
 
     def values(self) -> Iterator[Any]:
-        for _, value in self.items():
-            yield value
+        value = self._value
+        return (value(raw) for _, raw in self.elements.items())
 
     def clear(self) -> None:
         """Delete every key (hash-like maps)."""
@@ -368,5 +367,6 @@ class Map:
         return isinstance(self.value_codec, BytesElement)
 
     def __repr__(self) -> str:
-        state: Literal["closed "] | str = "closed " if self.is_closed else ""
-        return f"<{state}Map {self.name!r} {self.type.name} key={self.key_size} value={self.value_size} max_entries={self.max_entries}>"
+        state = "closed " if self.is_closed else ""
+        sizes = f"key={self.key_size} value={self.value_size} max_entries={self.max_entries}"
+        return f"<{state}Map {self.name!r} {self.type.name} {sizes}>"

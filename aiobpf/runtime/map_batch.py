@@ -32,7 +32,7 @@ class Batches:
         batch = next(self._cursor, None)
         if batch is None:
             raise StopAsyncIteration
-        keys, values, count = batch
+        keys, values, count = bytes(batch[0]), bytes(batch[1]), batch[2]
         map_ = self._map
         key_size, value_size = map_.key_codec.size, map_.value_codec.size
         key, value = map_.key_codec.decode, map_.value_codec.decode

@@ -1,4 +1,4 @@
-"""From a MapSpec to a map: what the kernel wants of each type, what it holds at first, and pins that are found again."""
+"""From a MapSpec to a map: what the kernel wants of each type, what it holds at first, pins that are found again."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from aiobpf.runtime.program_btf import TypeIds
     from aiobpf.spec import MapSpec
 
-# Types whose map_check_btf is missing in the kernel: a BTF key or value makes BPF_MAP_CREATE fail (kernel/bpf/syscall.c).
+# Types without map_check_btf in the kernel: a BTF key or value makes BPF_MAP_CREATE fail (kernel/bpf/syscall.c).
 _WITHOUT_BTF = frozenset(
     {
         MapType.PERF_EVENT_ARRAY,
@@ -98,22 +98,20 @@ def create_map(spec: MapSpec, token: int | None = None) -> Map:
 
 
 def fit_to_kernel(spec: MapSpec) -> MapSpec:
-    """*spec* with what the kernel wants filled in: sizes of fd arrays, entries by CPU, ring sizes, mappable sections."""
-    changes: dict[str, int] = {}
+    """*spec* with what the kernel wants filled in: sizes of fd arrays, entries by CPU, ring sizes, mappable data."""
+    spec = attrs.evolve(spec)  # a shallow copy: only sizes, entries and flags change
     if spec.type in _FD_ARRAYS | MAP_IN_MAP_TYPES:
-        # A perf array's value type is that of its records: what it holds are fds.
-        changes["value_size"] = 4 if spec.type == MapType.PERF_EVENT_ARRAY else spec.value_size or 4
+        spec.value_size = spec.value_size or 4
         if spec.type != MapType.HASH_OF_MAPS:
-            changes["key_size"] = spec.key_size or 4
+            spec.key_size = spec.key_size or 4
     if spec.type == MapType.PERF_EVENT_ARRAY and spec.max_entries == 0:
-        changes["max_entries"] = len(kernel.possible_cpus())
+        spec.max_entries = len(kernel.possible_cpus())
     if spec.type in _RINGS:
-        changes["max_entries"] = _ring_size(spec.max_entries)
-        # The value type of a ring is that of its records; the map itself has none (ringbuf_map_alloc: EINVAL).
-        changes["key_size"] = changes["value_size"] = 0
+        spec.max_entries = _ring_size(spec.max_entries)
+        spec.key_size = spec.value_size = 0  # a value's type says what a record is; the kernel knows none of it
     if spec.section is not None and spec.type == MapType.ARRAY:
-        changes["flags"] = spec.flags | MapFlags.MMAPABLE
-    return attrs.evolve(spec, **changes) if changes else spec
+        spec.flags |= MapFlags.MMAPABLE
+    return spec
 
 
 def _ring_size(size: int) -> int:
@@ -262,4 +260,3 @@ def require_compatible(found: Map, spec: MapSpec, what: str) -> None:
     ]
     if differences:
         raise SpecError(f"{what} does not fit map {spec.name!r}: it has {', '.join(differences)}")
-

@@ -56,9 +56,7 @@ class Program:
         from aiobpf.runtime.program_load import load_alone
 
         options = options or LoadOptions()
-        return Opening(
-            lambda: in_worker(load_alone, spec, options, dispose=Program.close, limiter=options.limiter)
-        )
+        return Opening(lambda: in_worker(load_alone, spec, options, dispose=Program.close, limiter=options.limiter))
 
     @classmethod
     def from_id(cls, id: int) -> Program:  # noqa: A002 - the field's own word

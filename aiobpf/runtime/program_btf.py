@@ -6,6 +6,7 @@ are collected from the specs into one blob, once for the whole load, and every m
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from typing import TYPE_CHECKING, Protocol, final
 
@@ -94,7 +95,8 @@ class ProgramBtf:
         if not self._is_needed or not features.supports_btf(token):
             return
         if len(self.builder) <= 1:  # void is always there
-            self.builder.add(Int("int", 4, encoding=IntEncoding.SIGNED))  # lines alone: the kernel wants a type (EINVAL)
+            # Lines alone, for comments on a program by hand: the kernel takes no BTF without a type (EINVAL).
+            self.builder.add(Int("int", 4, encoding=IntEncoding.SIGNED))
         data = self.builder.encode(without=features.missing_btf_features(token))
         try:
             self._fd = kernel.load_btf(data, token=token)
@@ -118,12 +120,12 @@ class ProgramBtf:
 def _explained(error: KernelError, data: bytes, token: int | None) -> KernelError:
     """*error* with what the kernel's log says, which costs a second try."""
     log = bytearray(1 << 16)
-    try:
+    with contextlib.suppress(KernelError):
         kernel.load_btf(data, log=log, log_level=1, token=token).close()
-    except KernelError:
-        pass
     lines = kernel.log_text(log).strip().splitlines()
-    return kernel_error(error.errno or 0, error.operation, "the BTF of the maps and programs", lines[-1] if lines else None)
+    return kernel_error(
+        error.errno or 0, error.operation, "the BTF of the maps and programs", lines[-1] if lines else None
+    )
 
 
 def _is_sized(type_: Type, size: int) -> bool:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def resolve_externs(instructions: Instructions, context: LoadContext, fd_array: list[int]) -> None:
-    """Give each instruction that refers to a kernel function or symbol its number; kconfig is a map, done with the maps.
+    """Give each instruction that refers to a kernel function or symbol its number; kconfig values come with the maps.
 
     *fd_array* collects the BTF fds of modules that kfunc calls refer to by index (5.16); index 0 is vmlinux.
     UnresolvedSymbolError for what this kernel lacks and is not weak.
@@ -37,9 +37,7 @@ def _resolve_kfunc(
     instruction = instructions[index]
     if instruction.is_load_imm64:  # `if (bpf_some_kfunc)`: is it there?
         if found is not None:
-            instructions.patch(
-                index, src=asm.Pseudo.BTF_ID, constant=(found.btf_fd or 0) << 32 | found.type_id
-            )
+            instructions.patch(index, src=asm.Pseudo.BTF_ID, constant=(found.btf_fd or 0) << 32 | found.type_id)
             return
         if not extern.is_weak:
             raise _missing(extern, "function")

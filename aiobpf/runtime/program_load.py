@@ -19,7 +19,6 @@ from aiobpf.kernel import features
 from aiobpf.runtime.attach_target import attach_target
 from aiobpf.runtime.kconfig_values import KCONFIG
 from aiobpf.runtime.load_context import LoadContext
-from aiobpf.runtime.map import Map
 from aiobpf.runtime.map_create import create_empty_map, fill_map
 from aiobpf.runtime.map_key import MAP
 from aiobpf.runtime.program import Program
@@ -33,6 +32,7 @@ if TYPE_CHECKING:
 
     from aiobpf.asm import Instructions
     from aiobpf.kernel.btf import KernelType
+    from aiobpf.runtime.map import Map
     from aiobpf.runtime.options import LoadOptions
     from aiobpf.spec import ProgramSpec
 
@@ -142,7 +142,9 @@ def _put_maps(instructions: Instructions, spec: ProgramSpec, maps: Mapping[str, 
     for index, extern in list(instructions.with_key(EXTERN)):
         if extern.kind is ExternKind.KCONFIG:
             if KCONFIG not in maps:
-                raise SpecError(f"program {spec.name!r} refers to {extern.name}, but its collection has no {KCONFIG} map")
+                raise SpecError(
+                    f"program {spec.name!r} refers to {extern.name}, but its collection has no {KCONFIG} map"
+                )
             instructions.patch(index, src=asm.Pseudo.MAP_VALUE, constant=extern.offset << 32)
             _put_fd(instructions, index, maps[KCONFIG])
     for index, reference in list(instructions.with_key(REFERENCE)):
@@ -150,11 +152,11 @@ def _put_maps(instructions: Instructions, spec: ProgramSpec, maps: Mapping[str, 
             continue
         if not _is_map_load(instructions, index):
             continue
-        map_ = maps.get(reference.name)
-        if map_ is None:
-            raise UnresolvedSymbolError(f"program {spec.name!r} refers to map {reference.name!r}, which is not there",
-                                        reference.name)
-        _put_fd(instructions, index, map_)
+        if reference.name not in maps:
+            raise UnresolvedSymbolError(
+                f"program {spec.name!r} refers to map {reference.name!r}, which is not there", reference.name
+            )
+        _put_fd(instructions, index, maps[reference.name])
 
 
 def _put_fd(instructions: Instructions, index: int, map_: Map) -> None:
@@ -185,7 +187,9 @@ def load_alone(spec: ProgramSpec, options: LoadOptions) -> Program:
     names = referenced_maps(spec)
     missing = [name for name in names if name not in spec.maps]
     if missing:
-        raise UnresolvedSymbolError(f"program {spec.name!r} refers to map {missing[0]!r}, which has no spec", missing[0])
+        raise UnresolvedSymbolError(
+            f"program {spec.name!r} refers to map {missing[0]!r}, which has no spec", missing[0]
+        )
     maps: dict[str, Map] = {}
     try:
         with LoadContext(options, spec.types) as context:
@@ -207,4 +211,3 @@ def load_alone(spec: ProgramSpec, options: LoadOptions) -> Program:
         raise
     program.own_maps(tuple(maps.values()))
     return program
-

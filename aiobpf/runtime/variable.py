@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import mmap as _mmap
 from typing import TYPE_CHECKING, Any, final
 
 from aiobpf.btf import codec
 from aiobpf.errors import ClosedError, CodecError, NotSupportedError
 
 if TYPE_CHECKING:
+    import mmap as _mmap
+
     from aiobpf.btf import Type
     from aiobpf.runtime.map import Map
     from aiobpf.spec import VariableSpec

@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, Literal
 import attrs
 from attrs import define, field
 
-from aiobpf.spec.externs import Extern
-from aiobpf.spec.map import MapSpec
-from aiobpf.spec.program import ProgramSpec
-from aiobpf.spec.variable import VariableSpec
-
 if TYPE_CHECKING:
     from aiobpf.btf import Btf
+    from aiobpf.spec.externs import Extern
+    from aiobpf.spec.map import MapSpec
+    from aiobpf.spec.program import ProgramSpec
+    from aiobpf.spec.variable import VariableSpec
 
 ByteOrder = Literal["little", "big"]
 

@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING
 import attrs
 from attrs import define, field
 
-from aiobpf.uapi import MapType
-
 if TYPE_CHECKING:
     from aiobpf.btf import Type
+    from aiobpf.uapi import MapType
 
 
 class Pinning(IntEnum):
@@ -52,6 +51,4 @@ class MapSpec:
     tags: tuple[str, ...] = ()
 
     def copy(self) -> MapSpec:
-        return attrs.evolve(
-            self, contents=dict(self.contents), inner=None if self.inner is None else self.inner.copy()
-        )
+        return attrs.evolve(self, contents=dict(self.contents), inner=None if self.inner is None else self.inner.copy())

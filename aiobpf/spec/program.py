@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING, Literal
 import attrs
 from attrs import define, field
 
-from aiobpf.uapi import AttachType, ProgramType
-
 if TYPE_CHECKING:
     from aiobpf.asm import Instructions
     from aiobpf.btf import Btf
     from aiobpf.spec.map import MapSpec
+    from aiobpf.uapi import AttachType, ProgramType
 
 
 @define(kw_only=True)

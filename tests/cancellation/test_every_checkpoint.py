@@ -6,6 +6,7 @@ A scenario is run once to count how often it yields to the loop, then once for e
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import time
 from pathlib import Path
@@ -65,9 +66,8 @@ async def load_without_with() -> None:
 
 
 async def attach_by_kind() -> None:
-    async with aiobpf.load(OBJECTS / "core.bpf.o") as coll:
-        async with coll.programs["ask"].attach(RawTracepoint("sys_enter")):
-            await anyio.lowlevel.checkpoint()
+    async with aiobpf.load(OBJECTS / "core.bpf.o") as coll, coll.programs["ask"].attach(RawTracepoint("sys_enter")):
+        await anyio.lowlevel.checkpoint()
 
 
 async def attach_all() -> None:
@@ -76,31 +76,28 @@ async def attach_all() -> None:
 
 
 async def stream_events() -> None:
-    async with aiobpf.load(OBJECTS / "ring_events.bpf.o") as coll:
-        async with coll.stream("events") as events:
-            for _ in range(2):
-                coll.programs["produce"].run_sync(PACKET)
-                async for event in events:
-                    assert event.number >= 0
-                    break
+    async with aiobpf.load(OBJECTS / "ring_events.bpf.o") as coll, coll.stream("events") as events:
+        for _ in range(2):
+            coll.programs["produce"].run_sync(PACKET)
+            async for event in events:
+                assert event.number >= 0
+                break
 
 
 async def stream_batches() -> None:
-    async with aiobpf.load(OBJECTS / "ring_events.bpf.o") as coll:
-        async with coll.stream("events") as events:
-            coll.programs["produce"].run_sync(PACKET)
-            async for batch in events.batches():
-                assert len(batch) == 1
-                break
+    async with aiobpf.load(OBJECTS / "ring_events.bpf.o") as coll, coll.stream("events") as events:
+        coll.programs["produce"].run_sync(PACKET)
+        async for batch in events.batches():
+            assert len(batch) == 1
+            break
 
 
 async def stream_of_samples() -> None:
-    async with aiobpf.load(OBJECTS / "perf_events.bpf.o") as coll:
-        async with coll.attach(), coll.stream("samples") as samples:
-            os.getppid()
-            async for sample in samples:
-                assert sample is not None
-                break
+    async with aiobpf.load(OBJECTS / "perf_events.bpf.o") as coll, coll.attach(), coll.stream("samples") as samples:
+        os.getppid()
+        async for sample in samples:
+            assert sample is not None
+            break
 
 
 async def one_map_and_program() -> None:
@@ -187,9 +184,7 @@ async def test_a_cancelled_scope(scenario: Callable[[], Coroutine[Any, Any, None
 
 @pytest.mark.parametrize("times", [1, 2, 3])
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda s: s.__name__)
-async def test_a_native_task_cancellation(
-    scenario: Callable[[], Coroutine[Any, Any, None]], times: int
-) -> None:
+async def test_a_native_task_cancellation(scenario: Callable[[], Coroutine[Any, Any, None]], times: int) -> None:
     """asyncio's own ``task.cancel()``, which goes through shields, once or again and again while things close."""
     if sniffio.current_async_library() != "asyncio":
         return  # trio has no such thing
@@ -207,8 +202,6 @@ async def test_a_native_task_cancellation(
             await Stepper(scenario(), act)
 
         task = asyncio.create_task(run())
-        try:
+        with contextlib.suppress(asyncio.CancelledError):
             await task
-        except asyncio.CancelledError:
-            pass
         await settled(fds, programs)

@@ -107,7 +107,7 @@ async def test_constants_are_set_before_and_refused_after_the_load() -> None:
     async with aiobpf.load(spec) as coll:
         await coll.programs["count"].run(PACKET)
         assert sum(coll.variables["counters"].value) == 7
-        with pytest.raises(CodecError, match="min_duration_ns.*spec"):
+        with pytest.raises(CodecError, match=r"min_duration_ns.*spec"):
             coll.variables["min_duration_ns"].value = 8
         with pytest.raises(CodecError):
             coll.variables["custom"].value = 1 << 70
@@ -313,11 +313,10 @@ async def test_files_that_are_no_objects_have_named_errors(tmp_path: Path) -> No
 
 async def test_a_forgotten_collection_warns_and_leaks_nothing() -> None:
     coll = await aiobpf.Collection.load(OBJECTS / "ring_events.bpf.o")
+    forgotten = [coll]
+    del coll
     with pytest.warns(ResourceWarning, match="Collection"):
-        del coll
-        import gc
-
-        gc.collect()
+        forgotten.clear()
 
 
 async def test_using_a_closed_collection_is_a_named_error() -> None:
@@ -337,7 +336,16 @@ async def test_automatic_attach_is_all_or_nothing_and_seen_to_work() -> None:
                 os.getppid()
             first = coll.variables["answer"].value
             assert first.pid != 0
-        blank = {"numbers": [0] * 8, "comm": "", "parent": 0, "pid": 0, "total_vm": 0, "state": 0, "flags": 0, "bits": 0}
+        blank = {
+            "numbers": [0] * 8,
+            "comm": "",
+            "parent": 0,
+            "pid": 0,
+            "total_vm": 0,
+            "state": 0,
+            "flags": 0,
+            "bits": 0,
+        }
         coll.variables["answer"].value = blank
         os.getppid()
         assert coll.variables["answer"].value.pid == 0  # detached: it no longer runs
@@ -362,6 +370,6 @@ async def test_missing_privileges_name_the_capability() -> None:
         "        print(error.errno, error.capability, error)\n"
         "asyncio.run(main())\n"
     )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)  # noqa: ASYNC221
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(f"{errno.EPERM} CAP_BPF"), done.stdout + done.stderr

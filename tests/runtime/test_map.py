@@ -19,9 +19,7 @@ pytestmark = [pytest.mark.root, pytest.mark.everywhere]
 U32 = Int("unsigned int", 4)
 U64 = Int("unsigned long", 8)
 CHAR = Int("char", 1, encoding=IntEncoding.SIGNED)
-TASK = Struct(
-    "task", 24, [Member("pid", U32, 0), Member("cpu", U32, 32), Member("name", Array(CHAR, U32, 16), 64)]
-)
+TASK = Struct("task", 24, [Member("pid", U32, 0), Member("cpu", U32, 32), Member("name", Array(CHAR, U32, 16), 64)])
 
 
 def hash_map(max_entries: int = 8, **changes: object) -> MapSpec:

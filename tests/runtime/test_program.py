@@ -104,9 +104,7 @@ async def test_a_refused_program_says_where_and_why() -> None:
 
 
 async def test_a_comment_is_found_in_the_verifier_log() -> None:
-    spec = filter_spec(
-        asm.mov(R0, 0).with_comment("the author's own remark"), asm.ldx(8, R0, R1, 4096), asm.exit_()
-    )
+    spec = filter_spec(asm.mov(R0, 0).with_comment("the author's own remark"), asm.ldx(8, R0, R1, 4096), asm.exit_())
     with pytest.raises(VerifierError, match="invalid bpf_context access") as caught:
         await Program.load(spec)
     assert "; the author's own remark" in caught.value.log
@@ -196,7 +194,9 @@ async def test_core_answers_come_from_the_running_kernel() -> None:
     assert answer.numbers[3] == 27
     assert answer.numbers[5] == vmlinux.id_of(task)
     assert answer.numbers[6] == 0
-    assert answer.flags == 0b101  # mm_struct is there, and the enumerator; the kernel's mm_struct wraps its fields, so nothing matches
+    assert (
+        answer.flags == 0b101
+    )  # mm_struct is there, and the enumerator; the kernel's mm_struct wraps its fields, so nothing matches
 
 
 async def test_a_poisoned_relocation_is_named_with_its_field() -> None:
@@ -239,5 +239,3 @@ async def test_stats_count_while_they_are_enabled() -> None:
         with enable_stats():
             await program.run(PACKET, repeat=10)
         assert program.stats().run_count >= 10
-
-
