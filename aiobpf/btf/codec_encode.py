@@ -13,6 +13,7 @@ import struct
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from aiobpf.btf.codec_compile import open_end
 from aiobpf.btf.codec_shape import (
     Bits,
     Blob,
@@ -45,16 +46,18 @@ def encode_shape(shape: Shape, value: object, byte_order: Literal["little", "big
     """
     if shape.size > _MAX_BYTES:
         raise CodecError(f"{name}: values of {shape.size} bytes are too large to encode")
-    writer = _Writer(bytearray(shape.size), byte_order)
+    writer = _Writer(bytearray(shape.size), byte_order, open_end(shape)[0])
     writer.write(shape, value, 0, name)
-    return bytes(writer.buffer)
+    # An open-ended array may begin in the padding, and be shorter than that.
+    return bytes(writer.buffer).ljust(shape.size, b"\0")
 
 
 class _Writer:
-    __slots__ = ("_byte_order", "_order", "buffer")
+    __slots__ = ("_byte_order", "_order", "_tail", "buffer")
 
-    def __init__(self, buffer: bytearray, byte_order: Literal["little", "big"]) -> None:
+    def __init__(self, buffer: bytearray, byte_order: Literal["little", "big"], tail: Shape | None) -> None:
         self.buffer = buffer
+        self._tail = tail  # the open end of the whole; one anywhere else has no room
         self._byte_order: Literal["little", "big"] = byte_order
         self._order = "<" if byte_order == "little" else ">"
 
@@ -70,9 +73,11 @@ class _Writer:
         elif isinstance(shape, Choice):
             self.write(shape.number, _choice(shape, value, path), offset, path)
         elif isinstance(shape, (Text, Blob)):
-            raw = _raw(shape, value, path)
-            if is_open_ended(shape):
+            raw = _raw(value, path)
+            if shape is self._tail:
                 del self.buffer[offset:]
+            elif len(raw) > shape.size:
+                raise CodecError(f"{path}: {len(raw)} bytes do not fit {shape.size}")
             self.buffer[offset : offset + len(raw)] = raw
         elif isinstance(shape, List):
             self._list(shape, value, offset, path)
@@ -106,7 +111,7 @@ class _Writer:
         if not isinstance(value, Sequence) or isinstance(value, str):
             raise CodecError(f"{path}: {value!r} is no sequence")
         element = shape.element
-        if is_open_ended(shape):
+        if shape is self._tail:
             del self.buffer[offset:]
             self.buffer.extend(bytes(element.size * len(value)))
         elif len(value) != shape.count:
@@ -200,7 +205,7 @@ def _choice(shape: Choice, value: object, path: str) -> object:
     return shape.values[value]
 
 
-def _raw(shape: Text | Blob, value: object, path: str) -> bytes | bytearray | memoryview:
+def _raw(value: object, path: str) -> bytes | bytearray | memoryview:
     raw = value.encode("utf-8", "surrogateescape") if isinstance(value, str) else value
     if isinstance(raw, (list, tuple)):
         try:
@@ -209,8 +214,6 @@ def _raw(shape: Text | Blob, value: object, path: str) -> bytes | bytearray | me
             raise CodecError(f"{path}: {error}") from error
     if not isinstance(raw, (bytes, bytearray, memoryview)):
         raise CodecError(f"{path}: {value!r} is neither bytes nor a string")
-    if len(raw) > shape.size and not is_open_ended(shape):
-        raise CodecError(f"{path}: {len(raw)} bytes do not fit {shape.size}")
     return raw
 
 

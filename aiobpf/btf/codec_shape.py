@@ -5,7 +5,7 @@ not keep a kernel's types in memory.
 
 Invariant: any type gives a shape whose parts lie inside its size, or a CodecError, after work in proportion to the
 types it consists of: each struct is looked at once however often it is used, nesting ends at 32, and an array costs the
-same however many elements it declares. A value has at most some hundred parts that no byte stands for (empty structs).
+same however many elements it declares. A value has at most some hundred parts that no byte stands for.
 """
 
 from __future__ import annotations
@@ -43,6 +43,7 @@ _MAX_DEPTH = 32
 _MAX_FIELDS = 8192
 _MAX_BYTES = 1 << 32
 _MAX_EMPTY_PARTS = 256
+_MAX_PARTS_A_BYTE = 64
 _INT_CODES = {1: "bB", 2: "hH", 4: "iI", 8: "qQ"}
 _FLOAT_CODES = {2: "e", 4: "f", 8: "d"}
 
@@ -218,7 +219,7 @@ class Record(Shape):
         self.fields = fields
         self.byte_order: Literal["little", "big"] = byte_order
         self.is_union = is_union
-        self.leaf_count = min(1 + sum(count_leaves(field.shape) for field in fields), _MAX_FIELDS)
+        self.leaf_count = 1 + sum(count_leaves(field.shape) for field in fields)
         self._class: type | None = None
         self.is_generated = not is_union
         self.arguments = tuple(range(len(fields)))
@@ -253,11 +254,11 @@ def is_open_ended(shape: Shape) -> bool:
 
 
 def count_leaves(shape: Shape) -> int:
-    """How many Python objects a value of *shape* is at most, up to 8192."""
+    """How many Python objects a value of *shape* is at most."""
     if isinstance(shape, Record):
         return shape.leaf_count
     if isinstance(shape, List):
-        return min(shape.count * count_leaves(shape.element), _MAX_FIELDS)
+        return shape.count * count_leaves(shape.element)
     return 1
 
 
@@ -296,7 +297,7 @@ class ShapeReader:
     __slots__ = ("_byte_order", "_known", "_open", "_visits")
 
     def __init__(self, byte_order: Literal["little", "big"]) -> None:
-        self._byte_order = byte_order
+        self._byte_order: Literal["little", "big"] = byte_order
         self._known: dict[tuple[Type, str], Shape] = {}
         self._open: list[Type] = []
         self._visits = 0
@@ -399,7 +400,11 @@ class ShapeReader:
             Field(member, attribute, offset, shape, is_alternative)
             for attribute, (member, offset, shape, is_alternative) in zip(attributes, found, strict=True)
         )
-        return Record(name or "anonymous", size, fields, self._byte_order, isinstance(type, Union))
+        record = Record(name or "anonymous", size, fields, self._byte_order, isinstance(type, Union))
+        if not record.is_union and record.leaf_count > size * _MAX_PARTS_A_BYTE + _MAX_EMPTY_PARTS:
+            # Members on top of each other, at every level: a few bytes would become millions of objects.
+            raise CodecError(f"the members of {type!r} overlap too much: {record.leaf_count} in {size} bytes")
+        return record
 
     def _collect(
         self,

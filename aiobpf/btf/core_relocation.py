@@ -7,12 +7,10 @@ those that clang emits since 10).
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import TYPE_CHECKING, Protocol, cast, final
+from typing import Protocol, final
 
 from aiobpf.asm.metadata import Key
-
-if TYPE_CHECKING:
-    from aiobpf.btf.types import Type
+from aiobpf.btf.type_base import Type
 
 
 class CoreRelocationKind(IntEnum):
@@ -101,9 +99,8 @@ class CoreRelocation:
     def type(self) -> Type:
         """The local type that the access string starts from; BtfError when the id names none."""
         found = self._type
-        if hasattr(found, "type_by_id"):
-            found = cast("TypeSource", found).type_by_id(self.type_id)
-            self._type = found
+        if not isinstance(found, Type):
+            found = self._type = found.type_by_id(self.type_id)
         return found
 
     def __eq__(self, other: object) -> bool:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from elftools.elf.elffile import ELFFile
+from elftools.elf.sections import SymbolTableSection
 
 from aiobpf.asm import Instructions
 from aiobpf.btf import Btf, CoreRelocator, load_btf_and_ext_infos, relocate_instructions
@@ -48,7 +49,9 @@ def _patch(slot: bytearray, field: str, value: int) -> None:
 def test_every_instruction_is_what_libbpf_makes_of_it() -> None:
     elf = ELFFile((OBJECTS / "program.bpf.o").open("rb"))
     sections = {section.name: (number, section.data()) for number, section in enumerate(elf.iter_sections())}
-    symbols = list(elf.get_section_by_name(".symtab").iter_symbols())
+    symbol_table = elf.get_section_by_name(".symtab")
+    assert isinstance(symbol_table, SymbolTableSection)
+    symbols = list(symbol_table.iter_symbols())
     elf.stream.close()
     _, ext_infos = load_btf_and_ext_infos(sections[".BTF"][1], sections[".BTF.ext"][1])
     relocator = CoreRelocator([Btf.from_file(OBJECTS / "kernel.bpf.o")])

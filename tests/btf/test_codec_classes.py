@@ -1,0 +1,177 @@
+"""Values of the user's own classes."""
+
+from __future__ import annotations
+
+import enum
+import struct
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import attrs
+import pytest
+
+from aiobpf.btf import (
+    Array,
+    Enum,
+    Enumerator,
+    Float,
+    Int,
+    IntEncoding,
+    Member,
+    Pointer,
+    Struct,
+    Type,
+    Typedef,
+    Union,
+    Void,
+    codec,
+)
+from aiobpf.errors import CodecError
+
+SIGNED = IntEncoding.SIGNED
+CHAR = Int("char", 1, encoding=SIGNED)
+U8 = Typedef("__u8", Int("unsigned char", 1))
+S8 = Int("signed char", 1, encoding=SIGNED)
+U16 = Int("unsigned short", 2)
+U32 = Int("unsigned int", 4)
+S32 = Int("int", 4, encoding=SIGNED)
+U64 = Int("unsigned long long", 8)
+S64 = Int("long long", 8, encoding=SIGNED)
+U128 = Int("unsigned __int128", 16)
+S128 = Int("__int128", 16, encoding=SIGNED)
+BOOL = Int("_Bool", 1, encoding=IntEncoding.BOOL)
+FLOAT, DOUBLE = Float("float", 4), Float("double", 8)
+STATE = Enum("state", 4, False, [Enumerator("RUNNING", 0), Enumerator("SLEEPING", 1), Enumerator("DEAD", 2)])
+FLAGS = Enum("flags", 4, False, [Enumerator("R", 1), Enumerator("W", 2), Enumerator("X", 4)])
+
+
+def array(element: Type, *counts: int) -> Array:
+    for count in reversed(counts):
+        element = Array(element, U32, count)
+    assert isinstance(element, Array)
+    return element
+
+
+def made(name: str, size: int, *members: tuple[str, Type, int]) -> Struct:
+    return Struct(name, size, [Member(each, type_, offset * 8) for each, type_, offset in members])
+
+
+ADDR = made("addr", 8, ("ip", U32, 0), ("port", U16, 4))
+EVENT = made(
+    "event",
+    48,
+    ("ts", U64, 0),
+    ("pid", U32, 8),
+    ("comm", array(CHAR, 16), 12),
+    ("addr", ADDR, 28),
+    ("p", Pointer(Void()), 40),
+)
+RAW = struct.pack("<QI16sIHxxxxxxQ", 5, 7, b"bash\0junk", 0x7F000001, 80, 0xFFFF888000000000)
+
+
+@attrs.define
+class AttrsAddr:
+    port: int
+
+
+@attrs.define
+class AttrsEvent:
+    comm: str
+    addr: AttrsAddr
+    _pid: int
+    note: str = "none"
+
+
+@attrs.frozen(kw_only=True)
+class KeywordEvent:
+    pid: int
+    comm: bytes
+
+
+@dataclass
+class DataEvent:
+    pid: int
+    addr: AttrsAddr | None = None
+    note: list[int] = field(default_factory=list)
+    ts: int = 0
+
+
+class TupleEvent(NamedTuple):
+    ts: int
+    pid: int
+
+
+@attrs.define
+class NumbersFirst:
+    ts: int
+    pid: int
+
+
+def test_fields_of_a_class_are_matched_by_name() -> None:
+    event = codec(EVENT, python_type=AttrsEvent).decode(RAW)
+    assert event == AttrsEvent("bash", AttrsAddr(80), 7)
+    assert codec(EVENT, python_type=KeywordEvent).decode(RAW) == KeywordEvent(
+        pid=7, comm=b"bash\0junk".ljust(16, b"\0")
+    )
+    assert codec(EVENT, python_type=DataEvent).decode(RAW) == DataEvent(7, AttrsAddr(80), [], 5)
+    assert codec(EVENT, python_type=TupleEvent).decode(RAW) == TupleEvent(5, 7)
+    for each in (AttrsEvent, KeywordEvent, DataEvent, TupleEvent, NumbersFirst):
+        found = codec(EVENT, python_type=each)
+        assert found.python_type is each
+        assert found.decode_all(RAW * 2) == [found.decode(RAW)] * 2
+        assert found.decode(found.encode(found.decode(RAW))) == found.decode(RAW)
+
+
+def test_annotations_choose_the_reading() -> None:
+    class Mine(enum.IntEnum):
+        SEVEN = 7
+
+    @attrs.define
+    class Reading:
+        pid: Mine
+        data: str
+        state: int
+        addrs: list[AttrsAddr]
+
+    Reading.__annotations__ = {"pid": Mine, "data": str, "state": int, "addrs": list[AttrsAddr]}
+    type_ = made(
+        "s", 28, ("pid", U32, 0), ("data", array(U8, 4), 4), ("state", STATE, 8), ("addrs", array(ADDR, 2), 12)
+    )
+    raw = struct.pack("<I4sIIHxxIHxx", 7, b"ab", 1, 0, 80, 0, 443)
+    value = codec(type_, byte_order="little", python_type=Reading).decode(raw)
+    assert value.pid is Mine.SEVEN
+    assert value.data == "ab"
+    assert type(value.state) is int
+    assert value.addrs == [AttrsAddr(80), AttrsAddr(443)]
+
+
+def test_a_class_that_needs_what_the_struct_has_not_is_refused() -> None:
+    @attrs.define
+    class Missing:
+        pid: int
+        nowhere: int
+
+    with pytest.raises(CodecError, match=r"Missing\.nowhere: struct 'event' has no such member"):
+        codec(EVENT, python_type=Missing)
+    with pytest.raises(CodecError, match="cannot be read as object"):
+        codec(EVENT, python_type=object)
+    with pytest.raises(CodecError, match="cannot be read as AttrsEvent"):
+        codec(U32, python_type=AttrsEvent)
+
+
+def test_one_alternative_of_a_union_can_be_chosen() -> None:
+    @attrs.define
+    class V4Only:
+        v4: int
+
+    union = Union("", 16, [Member("v4", U32, 0), Member("v6", array(U8, 16), 0)])
+    found = codec(made("s", 16, ("", union, 0)), byte_order="little", python_type=V4Only)
+    assert found.decode(b"\1" + bytes(15)) == V4Only(1)
+    assert found.encode(V4Only(2)) == b"\2" + bytes(15)
+
+
+def test_simple_types_can_be_asked_for_as_another() -> None:
+    assert codec(array(CHAR, 4), python_type=bytes).decode(b"ab\0d") == b"ab\0d"
+    assert codec(array(U8, 4), python_type=str).decode(b"ab\0d") == "ab"
+    assert type(codec(STATE, python_type=int).decode(bytes(4))) is int
+    assert codec(U32, python_type=int).decode(bytes(4)) == 0
