@@ -84,8 +84,8 @@ def _read_functions(section: Section, symbols: list[Symbol]) -> list[Function]:
         where = f"function {symbol.name!r} of section {section.name!r}"
         # With a size there may be a gap before the next one, as `bpftool gen object` makes.
         end = symbol.value + symbol.size if symbol.size else following
-        if end > section.size:
-            raise ElfError(f"{where} ends at byte {end}, past the section's {section.size}")
+        if max(symbol.value, end) > section.size:
+            raise ElfError(f"{where} ends at byte {max(symbol.value, end)}, past the section's {section.size}")
         if symbol.value % 8 or end % 8:
             raise ElfError(f"{where} lies at bytes {symbol.value} to {end}, which are no multiples of 8")
         if symbol.value == end:

@@ -1,6 +1,6 @@
 """Code sections to functions, and the functions that are programs.
 
-A section is read as a whole: first its code, then what BTF.ext says about it, then its relocations, each put on the
+A section is read as a whole: its code with its relocations, then what .BTF.ext says about it, each put on the
 instructions; only then is it cut into functions, and nothing needs to be cut with it.
 """
 
@@ -35,8 +35,12 @@ def read_code(file: ElfFile, section: Section, table: Section | None, places: Pl
     functions = places.functions.by_section[section.index]
     if not functions:
         return
+    code = bytearray(file.data(section))
+    relocator = CodeRelocator(section, code, places)
+    relocator.apply([] if table is None else read_relocations(file, table, places.symbols))
     try:
-        instructions = Instructions.decode(file.data(section), file.byte_order)
+        instructions = Instructions.decode(code, file.byte_order)
+        relocator.attach(instructions)
     except AsmError as error:
         raise ElfError(f"section {section.name!r}: {error}") from error
     found = None if infos is None else infos.section(section.name)
@@ -45,8 +49,6 @@ def read_code(file: ElfFile, section: Section, table: Section | None, places: Pl
             found.assign(instructions, 0, end_slot=_EVERYTHING)  # a record past the last instruction is an error
         except (AsmError, BtfError) as error:
             raise ElfError(f"section {section.name!r}: .BTF.ext: {error}") from error
-    relocator = CodeRelocator(section, instructions, places)
-    relocator.apply([] if table is None else read_relocations(file, table, places.symbols))
     _split(section, instructions, functions, relocator.calls)
 
 
@@ -56,9 +58,12 @@ def _split(
     starts = sorted({function.start: function.name for function in reversed(functions)}.items())
     try:
         instructions.attach_slots(SYMBOL, array("I", [start for start, _ in starts]), [name for _, name in starts])
+        end = instructions.slot_count
         for function in functions:
+            if len(functions) == 1 and (function.start, function.end) == (0, end):
+                function.instructions = instructions  # most sections hold one program and nothing else
+                break
             first = instructions.index_of_slot(function.start)
-            end = instructions.slot_count
             last = len(instructions) if function.end == end else instructions.index_of_slot(function.end)
             function.instructions = instructions[first:last]
     except AsmError as error:

@@ -28,6 +28,8 @@ class Relocation(NamedTuple):
     offset: int
     type: int
     symbol: Symbol
+    symbol_index: int
+    """Of the symbol in its table."""
 
 
 def tables_by_target(file: ElfFile) -> dict[int, Section]:
@@ -53,7 +55,7 @@ def read_relocations(file: ElfFile, table: Section, symbols: SymbolTable) -> lis
     order = "<" if file.byte_order == "little" else ">"
     try:
         found = [
-            Relocation(offset, info & 0xFFFF_FFFF, symbols[info >> 32])
+            Relocation(offset, info & 0xFFFF_FFFF, symbols[info >> 32], info >> 32)
             for offset, info in iter_unpack(order + "QQ", data)
         ]
     except ElfError as error:

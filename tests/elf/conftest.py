@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 OBJECTS = Path(__file__).parent.parent / "objects"
-TOOLS = (
-    "bashreadline bindsnoop biolatency biopattern biosnoop biostacks biotop bitesize cachestat capable cpudist cpufreq "
-    "drsnoop execsnoop exitsnoop filelife filetop fsdist fsslower funclatency gethostlatency hardirqs javagc klockstat "
-    "ksnoop llcstat mdflush mountsnoop numamove offcputime oomkill opensnoop readahead runqlat runqlen runqslower "
-    "sigsnoop slabratetop softirqs solisten statsnoop syscount tcpconnect tcpconnlat tcplife tcprtt tcpstates tcpsynbl "
-    "tcptop tcptracer vfsstat wakeuptime"
-).split()
+TOOLS = """
+    bashreadline bindsnoop biolatency biopattern biosnoop biostacks biotop bitesize cachestat capable cpudist cpufreq
+    drsnoop execsnoop exitsnoop filelife filetop fsdist fsslower funclatency gethostlatency hardirqs javagc klockstat
+    ksnoop llcstat mdflush mountsnoop numamove offcputime oomkill opensnoop readahead runqlat runqlen runqslower
+    sigsnoop slabratetop softirqs solisten statsnoop syscount tcpconnect tcpconnlat tcplife tcprtt tcpstates tcpsynbl
+    tcptop tcptracer vfsstat wakeuptime
+""".split()  # noqa: SIM905 - fifty names are a table
 """Executables of Debian's libbpf-tools, each with a BPF object inside."""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import pytest
@@ -42,7 +43,7 @@ def test_btf_of_a_section_has_the_places_that_the_compiler_left_out(spec: Collec
         assert section.size == data.value_size
         places = [(each.offset, each.offset + each.size) for each in section.variables]
         assert places == sorted(places)
-        assert all(end <= start for (_, end), (start, _) in zip(places, places[1:], strict=False))
+        assert all(end <= start for (_, end), (start, _) in pairwise(places))
         for each in section.variables:
             variable = spec.variables.get(each.variable.name)
             assert variable is None or (variable.offset, variable.size) == (each.offset, each.size)

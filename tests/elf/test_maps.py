@@ -21,7 +21,7 @@ def maps(request: pytest.FixtureRequest, objects: Path) -> dict[str, MapSpec]:
 
 
 @pytest.mark.parametrize(
-    ("name", "type", "key_size", "value_size", "max_entries", "flags"),
+    ("name", "map_type", "key_size", "value_size", "max_entries", "flags"),
     [
         ("hash", MapType.HASH, 4, 16, 128, 0),
         ("array", MapType.ARRAY, 4, 8, 16, MapFlags.MMAPABLE),
@@ -39,11 +39,11 @@ def maps(request: pytest.FixtureRequest, objects: Path) -> dict[str, MapSpec]:
     ],
 )
 def test_a_map_has_what_its_definition_says(
-    maps: dict[str, MapSpec], name: str, type: MapType, key_size: int, value_size: int, max_entries: int, flags: int
+    maps: dict[str, MapSpec], name: str, map_type: MapType, key_size: int, value_size: int, max_entries: int, flags: int
 ) -> None:
     spec = maps[name]
     assert (spec.name, spec.type, spec.key_size, spec.value_size, spec.max_entries, spec.flags) == (
-        name, type, key_size, value_size, max_entries, flags,
+        name, map_type, key_size, value_size, max_entries, flags,
     )  # fmt: skip
 
 

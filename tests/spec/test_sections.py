@@ -14,7 +14,7 @@ A = AttachType
 
 
 @pytest.mark.parametrize(
-    ("name", "type", "attach_type", "kind", "attach_to"),
+    ("name", "program_type", "attach_type", "kind", "attach_to"),
     [
         ("kprobe/vfs_read", P.KPROBE, None, "kprobe", "vfs_read"),
         ("kprobe", P.KPROBE, None, "kprobe", ""),
@@ -54,9 +54,9 @@ A = AttachType
     ],
 )
 def test_a_known_name_says_what_its_programs_are(
-    name: str, type: ProgramType, attach_type: AttachType | None, kind: str, attach_to: str
+    name: str, program_type: ProgramType, attach_type: AttachType | None, kind: str, attach_to: str
 ) -> None:
-    assert parse_section(name) == SectionMatch(name, type, attach_type, ProgramFlags(0), attach_to, kind)
+    assert parse_section(name) == SectionMatch(name, program_type, attach_type, ProgramFlags(0), attach_to, kind)
 
 
 @pytest.mark.parametrize(
