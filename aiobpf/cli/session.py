@@ -25,7 +25,7 @@ from aiobpf.cli.settings import apply_settings
 from aiobpf.cli.source import read_source
 from aiobpf.cli.tally import Count, Tally
 from aiobpf.cli.views import JsonLines, PlainLines
-from aiobpf.errors import CodecError
+from aiobpf.errors import CodecError, CoreRelocationError, NotSupportedError, UnresolvedSymbolError, VerifierError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -47,6 +47,10 @@ def run_session(options: RunOptions) -> int:
     apply_settings(spec, options.settings)
     programs = choose_programs(spec, options.programs)
     chosen = choose_maps(spec, options.maps)
+    untyped = [name for name, type_ in chosen.items() if type_ is None]
+    if untyped and not options.maps:
+        names = ", ".join(untyped)
+        warn(f"the object does not say what {names} carries: shown in hex; --map NAME:TYPE says it")
     view = make_view(options, {name: format_of(options, type_) for name, type_ in chosen.items()})
     run = Run(spec, programs, chosen, view, options.duration_s, options.verbose)
     try:
@@ -111,7 +115,7 @@ class Run:
                     scope.cancel()
 
     async def _load_and_show(self) -> None:
-        async with aiobpf.load(self.spec, programs=self.programs) as coll, AsyncExitStack() as stack:
+        async with await self._load() as coll, AsyncExitStack() as stack:
             streams: dict[str, Stream] = {}
             for name, type_ in self.chosen.items():
                 stream = coll.stream(name, type=type_ or bytes)
@@ -120,11 +124,20 @@ class Run:
             async with await attach_what_can(coll, verbose=self.verbose) as attached:
                 await self._show(coll, streams, attached)
 
+    async def _load(self) -> Collection:
+        try:
+            return await aiobpf.load(self.spec, programs=self.programs)
+        except (CoreRelocationError, NotSupportedError, UnresolvedSymbolError, VerifierError) as error:
+            if self.programs is None and len(self.spec.programs) > 1:
+                names = ", ".join(self.spec.programs)
+                error.add_note(f"one program refused refuses all; --program NAME loads only those named, of {names}")
+            raise
+
     async def _show(self, coll: Collection, streams: Mapping[str, Stream], attached: Attached) -> None:
         """Until the time is over, a signal or a reader that went away."""
         tally = Tally({name: Count() for name in streams})
         if not streams:
-            warn("no ring buffer or perf event array to show; the programs stay attached until ctrl-C")
+            warn("no ring buffer or perf event array to show; the programs stay attached until the end")
         self.has_begun = True
         self.view.open()
         try:

@@ -21,13 +21,14 @@ from aiobpf.cli.compile import find_compiler
 from aiobpf.errors import CompilerError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
+
+    Start = Callable[..., Any]
 
 pytestmark = [pytest.mark.root, pytest.mark.skipif(os.geteuid() != 0, reason="needs root to load programs")]
 
 COMMAND = [sys.executable, "-X", "dev", "-W", "error", "-m", "aiobpf", "run"]
-READY = "attached 'on_exit'"
 TIMEOUT_S = 60
 
 PROBE = """
@@ -90,55 +91,6 @@ def run(*arguments: str, prefix: tuple[str, ...] = (), **options: Any) -> subpro
     )
 
 
-class Running:
-    """A run that has attached its programs; what it says on stderr goes to a file, which can be looked at meanwhile."""
-
-    def __init__(self, stderr: Path, arguments: tuple[str, ...], ready: str) -> None:
-        self._stderr = stderr
-        with stderr.open("w") as file:
-            self.process = subprocess.Popen(
-                [*COMMAND, "-v", *arguments], stdout=subprocess.PIPE, stderr=file, text=True, bufsize=1
-            )
-        assert self.process.stdout is not None
-        self.out = self.process.stdout
-        deadline = time.monotonic() + TIMEOUT_S
-        while ready not in self.err:
-            assert self.process.poll() is None, self.err
-            assert time.monotonic() < deadline, self.err
-            time.sleep(0.01)
-
-    @property
-    def err(self) -> str:
-        return self._stderr.read_text()
-
-    def next(self) -> Any:
-        return json.loads(self.out.readline())
-
-    def end(self, how: int = signal.SIGINT) -> tuple[str, str]:
-        """Its last words on stdout, and all of stderr."""
-        self.process.send_signal(how)
-        out, _ = self.process.communicate(timeout=TIMEOUT_S)
-        assert self.process.returncode == 0, self.err
-        assert "Traceback" not in self.err
-        return out, self.err
-
-
-@pytest.fixture
-def start(tmp_path: Path) -> Iterator[Callable[..., Running]]:
-    """``start(*arguments, ready=...)``: a run in the background, killed after the test if it has not ended."""
-    runs: list[Running] = []
-
-    def start(*arguments: str, ready: str = READY) -> Running:
-        runs.append(Running(tmp_path / f"stderr-{len(runs)}", arguments, ready))
-        return runs[-1]
-
-    yield start
-    for each in runs:
-        each.process.kill()
-        each.process.wait()
-        each.out.close()
-
-
 @pytest.fixture
 def probe(tmp_path: Path) -> str:
     try:
@@ -153,7 +105,7 @@ def probe(tmp_path: Path) -> str:
 # --- the exec monitor -------------------------------------------------------------------------------------------------
 
 
-def test_an_execution_and_its_end_are_two_json_objects(start: Callable[..., Running]) -> None:
+def test_an_execution_and_its_end_are_two_json_objects(start: Start) -> None:
     monitor = start("--json")
     subprocess.run(["/bin/sh", "-c", "exit 3", "it is me"], check=False)
     found: dict[str, Any] = {}
@@ -177,7 +129,7 @@ def test_an_execution_and_its_end_are_two_json_objects(start: Callable[..., Runn
     assert re.search(r"aiobpf: \d+\.\d s: \d+ events; none lost", err)
 
 
-def test_signals_and_long_argument_vectors(start: Callable[..., Running]) -> None:
+def test_signals_and_long_argument_vectors(start: Start) -> None:
     monitor = start("--json", "--set", f"only_uid={os.getuid()}")
     subprocess.run(["/bin/sh", "-c", "kill -9 $$", "x" * 2000], check=False)
     event: dict[str, Any] = {"kind": "", "argv_truncated": False}
@@ -189,7 +141,7 @@ def test_signals_and_long_argument_vectors(start: Callable[..., Running]) -> Non
     assert 0 < len(event["argv"][3]) < 512
 
 
-def test_plain_lines_come_as_they_happen(start: Callable[..., Running]) -> None:
+def test_plain_lines_come_as_they_happen(start: Start) -> None:
     monitor = start()
     subprocess.run(["/bin/echo", "plain lines"], stdout=subprocess.DEVNULL, check=True)
     assert monitor.out.readline().split()[:4] == ["TIME", "EVENT", "PID", "PPID"]
@@ -198,7 +150,7 @@ def test_plain_lines_come_as_they_happen(start: Callable[..., Running]) -> None:
     monitor.end(signal.SIGTERM)
 
 
-def test_settings_choose_what_is_reported(start: Callable[..., Running]) -> None:
+def test_settings_choose_what_is_reported(start: Start) -> None:
     monitor = start("--json", "--set", "only_uid=123456")
     subprocess.run(["/bin/true"], check=True)
     out, err = monitor.end()
@@ -214,7 +166,7 @@ def test_a_duration_ends_it() -> None:
     assert time.monotonic() - started < TIMEOUT_S
 
 
-def test_a_reader_that_leaves_ends_it_quietly(start: Callable[..., Running]) -> None:
+def test_a_reader_that_leaves_ends_it_quietly(start: Start) -> None:
     monitor = start("--json")
     before = monitor.err
     monitor.out.close()
@@ -225,7 +177,7 @@ def test_a_reader_that_leaves_ends_it_quietly(start: Callable[..., Running]) -> 
     assert monitor.err == before
 
 
-def test_what_was_submitted_before_the_end_is_shown(start: Callable[..., Running]) -> None:
+def test_what_was_submitted_before_the_end_is_shown(start: Start) -> None:
     monitor = start("--json")
     for _ in range(50):
         subprocess.run(["/bin/true", "one of fifty"], check=True)
@@ -238,7 +190,7 @@ def test_what_was_submitted_before_the_end_is_shown(start: Callable[..., Running
 # --- objects and sources ----------------------------------------------------------------------------------------------
 
 
-def test_a_source_is_compiled_and_every_map_shown(probe: str, start: Callable[..., Running]) -> None:
+def test_a_source_is_compiled_and_every_map_shown(probe: str, start: Start) -> None:
     shown = start(probe, "--json", ready="attached 'on_exec'")
     child = subprocess.Popen(["/bin/true"])
     child.wait()
@@ -257,7 +209,7 @@ def test_a_source_is_compiled_and_every_map_shown(probe: str, start: Callable[..
     assert "program 'nowhere' (section 'xdp') does not say where to" in err
 
 
-def test_a_map_is_shown_alone_with_the_type_that_is_given(probe: str, start: Callable[..., Running]) -> None:
+def test_a_map_is_shown_alone_with_the_type_that_is_given(probe: str, start: Start) -> None:
     shown = start(probe, "--map", "untyped:struct event", ready="attached 'on_exec'")
     subprocess.run(["/bin/true"], check=True)
     assert shown.out.readline().split() == ["pid", "comm"]
@@ -267,7 +219,7 @@ def test_a_map_is_shown_alone_with_the_type_that_is_given(probe: str, start: Cal
     assert " typed" not in err
 
 
-def test_a_map_is_shown_as_bytes_if_that_is_asked_for(probe: str, start: Callable[..., Running]) -> None:
+def test_a_map_is_shown_as_bytes_if_that_is_asked_for(probe: str, start: Start) -> None:
     shown = start(probe, "--json", "--map", "typed:bytes", ready="attached 'on_exec'")
     child = subprocess.Popen(["/bin/true"])
     child.wait()
