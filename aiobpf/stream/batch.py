@@ -60,6 +60,8 @@ class Batch(Generic[T]):
             return raw
         if self._offsets is not None and self._lengths is not None:
             return codec.decode_records(self._data, self._offsets, self._lengths)
+        if self._count == 1:  # sparse events: half the time of the general way
+            return [codec.decode(self._data)]
         return codec.decode_all(self._data, self._count)
 
     def decoding(self) -> tuple[Iterator[T], Iterator[Any]]:

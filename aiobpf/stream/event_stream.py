@@ -10,6 +10,7 @@ from abc import abstractmethod
 from collections import deque
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, Literal, Self, TypedDict, TypeVar, final
 
+from aiobpf._native import ffi
 from aiobpf.errors import ClosedError, CodecError, SpecError, StreamBusyError
 from aiobpf.kernel.fd import OwnedFd, duplicate
 from aiobpf.kernel.info import map_info
@@ -324,29 +325,28 @@ class EventStream(Generic[T]):
         had_a_turn = False
         pauses = 0
         while (source := self._source) is not None:
-            self._refresh(source)
-            if self._segments or source.has_data():
-                if not had_a_turn:
-                    # Before anything is taken: a cancellation here loses nothing.
+            if not had_a_turn:
+                # Before anything is taken: a cancellation here loses nothing.
+                if self._segments or source.has_data():
                     await ready.checkpoint()
-                    had_a_turn = True
-                    continue
-                drained = None if self._segments else self._drain(source, limit, self._batch_bytes)
-                if self._segments:
-                    return self._pop()
-                if drained is not None and drained.is_busy:
-                    pauses += 1
-                    if self._is_finishing and pauses * LONGEST_PAUSE_S > FINISH_PATIENCE_S:
-                        break
-                    await self._pause(ready, pauses)
-                else:
-                    had_a_turn = False  # skipping records takes its time too
+                elif self._is_finishing:
+                    break
+                elif await ready.wait():
+                    self._stats.wake_ups += 1
+                had_a_turn = True
                 continue
-            if self._is_finishing:
-                break
-            if await ready.wait():
-                self._stats.wake_ups += 1
-            had_a_turn = True
+            if self._segments:
+                return self._pop()
+            drained = self._drain(source, limit, self._batch_bytes)
+            if self._segments:
+                return self._pop()
+            if drained.is_busy:
+                pauses += 1
+                if self._is_finishing and pauses * LONGEST_PAUSE_S > FINISH_PATIENCE_S:
+                    break
+                await self._pause(ready, pauses)
+            else:
+                had_a_turn = False  # nothing there, or records that were skipped, which took its time too
         raise StopAsyncIteration
 
     async def _pause(self, ready: Readiness, pauses: int) -> None:
@@ -356,14 +356,23 @@ class EventStream(Generic[T]):
     def _drain(self, source: Source, limit: int, room: int) -> Drained:
         """Take records from the kernel, to `_segments`."""
         stats = self._stats
-        stride = 0 if self._meets_short else self._event_type.stride
+        event_type = self._event_type
+        if not source.keeps_ready:
+            self._refresh(source)
+        stride = 0 if self._meets_short else event_type.stride
         drained = source.drain(stride, limit, room, self._memory, stats)
         if drained.is_short and not drained.count:
             self._meets_short = True
             drained = source.drain(0, limit, room, self._memory, stats)
-        elif self._meets_short and drained.lengths and min(drained.lengths) >= self._event_type.size:
+        elif self._meets_short and drained.lengths and min(drained.lengths) >= event_type.size:
             self._meets_short = False  # rows again
-        for segment in batches_of(drained, self._event_type, self._what):
+        if not drained.count:
+            return drained
+        data = memoryview(ffi.buffer(drained.memory, drained.room))
+        if drained.lengths is None:
+            self._segments.append(Batch(event_type, data, drained.count, cpus=drained.cpus))
+            return drained
+        for segment in batches_of(drained, data, event_type, self._what):
             if isinstance(segment, CodecError):
                 stats.decode_errors += 1
                 if self._skip_short:

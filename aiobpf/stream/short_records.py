@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from aiobpf._native import ffi
 from aiobpf.errors import CodecError
 from aiobpf.stream.batch import Batch
 
@@ -15,19 +14,17 @@ if TYPE_CHECKING:
     from aiobpf.stream.source import Drained
 
 
-def batches_of(drained: Drained, event_type: EventType, what: str) -> Iterator[Batch[Any] | CodecError]:
-    """The records in order: batches of those that fit the type, and an error for each that is too short for it.
+def batches_of(
+    drained: Drained, data: memoryview, event_type: EventType, what: str
+) -> Iterator[Batch[Any] | CodecError]:
+    """Records that were drained as they are, in order: batches of those that fit the type, errors for those too short.
 
     *what* names the stream in the errors. A record that ends within the array which the type ends in is filled up with
     zeros; see `EventType`.
     """
-    if not drained.count:
-        return
-    data = memoryview(ffi.buffer(drained.memory, drained.room))
     offsets, lengths = drained.offsets, drained.lengths
-    if offsets is None or lengths is None:
-        yield Batch(event_type, data, drained.count, cpus=drained.cpus)
-        return
+    assert offsets is not None
+    assert lengths is not None
     if event_type.codec is None or (event_type.is_open_ended and min(lengths) >= event_type.minimum):
         yield Batch(event_type, data, drained.count, offsets=offsets, lengths=lengths, cpus=drained.cpus)
         return

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 import pytest
+import pytest_asyncio
 
 from aiobpf.errors import ClosedError, KernelError, SpecError, StreamBusyError
 from aiobpf.stream import EventStream, PerfBuffer, RingBuffer
@@ -17,7 +18,7 @@ from aiobpf.uapi import MapType
 from .conftest import EVENT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import AsyncIterator, Callable
 
     from .conftest import Producer
 
@@ -283,3 +284,26 @@ def test_it_can_be_forgotten_after_the_loop(producer: Producer) -> None:
         forgotten = [anyio.run(main, backend=backend)]
         with pytest.warns(ResourceWarning, match="was never closed"):
             forget(forgotten)
+
+
+@pytest_asyncio.fixture
+async def opened(producer: Producer) -> AsyncIterator[EventStream[Any]]:
+    """Entered in one task and left in another: no cancel scope may be held in between."""
+    async with stream_of(producer) as stream:
+        yield stream
+
+
+@pytest.mark.asyncio
+async def test_a_fixture_may_hold_it(opened: EventStream[Any], producer: Producer) -> None:
+    producer.submit()
+    assert (await anext(opened)).number == 0
+
+
+@pytest.mark.everywhere
+async def test_it_may_be_opened_in_one_task_and_closed_in_another(producer: Producer) -> None:
+    stream = stream_of(producer)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(stream.open)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(stream.aclose)
+    assert stream.is_closed
