@@ -11,6 +11,7 @@ from aiobpf import kernel
 from aiobpf.errors import ClosedError, KernelError, NotSupportedError, SpecError, kernel_error
 from aiobpf.kernel.worker import close_in_worker, in_worker
 from aiobpf.link.attachment import Attachment, building
+from aiobpf.link.unpinned import ClosesAfterUnpin
 from aiobpf.uapi import LinkType
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ class Link:
     docs/links.md has a table of what survives a close, a crash and a pin.
     """
 
-    __slots__ = ("__weakref__", "_attachment", "_pin", "kind", "program_name")
+    __slots__ = ("__weakref__", "_attachment", "_pin", "_was_unpinned", "kind", "program_name")
 
     def __init__(self, kind: object, program_name: str, attachment: Attachment) -> None:
         """Kinds make links; *kind* is the data that says where this one hangs."""
@@ -58,6 +59,7 @@ class Link:
         self.kind = kind
         self.program_name = program_name
         self._pin: str | None = None
+        self._was_unpinned = False
         self._attachment = attachment
 
     @classmethod
@@ -91,7 +93,7 @@ class Link:
         """
         attachment, self._attachment = self._attachment, None
         if attachment is not None:
-            await close_in_worker(attachment)
+            await close_in_worker(ClosesAfterUnpin(attachment) if self._was_unpinned else attachment)
 
     def leak(self) -> None:
         """Give up ownership, leaving the program attached until this process ends.
@@ -186,6 +188,7 @@ class Link:
         where, self._pin = self._pin, None
         if where is None:
             return
+        self._was_unpinned = True
         try:
             os.unlink(where)
         except FileNotFoundError:

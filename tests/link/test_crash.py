@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import pytest
 
@@ -16,6 +16,9 @@ import aiobpf
 from aiobpf.kernel import OwnedFd, link_by_id, prog_detach, prog_query, program_by_id
 from aiobpf.kernel.tracefs import Tracefs
 from aiobpf.uapi import AttachType
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 pytestmark = pytest.mark.root
 
@@ -74,7 +77,11 @@ def killed(tmp_path: Path) -> Killed:
         ("KPROBE", 0, 'Uprobe("libc", "getppid")'),
     ],
 )
-def test_a_link_goes_with_its_process(killed: Killed, type_: str, attach_type: int, kind: str) -> None:
+def test_a_link_goes_with_its_process(
+    killed: Killed, type_: str, attach_type: int, kind: str, needs_kernel: Callable[[int, int], None]
+) -> None:
+    if type_ != "RAW_TRACEPOINT":
+        needs_kernel(5, 15)
     _pid, link = killed(type_, attach_type, kind)
     assert link
     with pytest.raises(OSError, match="ENOENT"):

@@ -97,7 +97,7 @@ async def test_one_process_is_watched_and_others_are_not(counters: Counters, lib
     code = (
         f"import ctypes, sys; f = ctypes.CDLL({str(library)!r}).work\nfor line in sys.stdin: f(1, 1); print(flush=True)"
     )
-    with subprocess.Popen(  # noqa: ASYNC220 the test waits for each answer of its child, on purpose
+    with subprocess.Popen(
         [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
         to_child, from_child = process.stdin, process.stdout
