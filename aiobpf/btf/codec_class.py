@@ -135,7 +135,7 @@ def parameters_of(python_type: type) -> list[Parameter]:
         ]
     if issubclass(python_type, tuple) and hasattr(python_type, "_fields"):
         defaults: dict[str, object] = getattr(python_type, "_field_defaults", {})
-        names: tuple[str, ...] = python_type._fields
+        names: tuple[str, ...] = getattr(python_type, "_fields")  # noqa: B009 - typeshed's tuple has none
         return [Parameter(each, each, each not in defaults, False, hints.get(each)) for each in names]
     raise CodecError(f"{python_type.__qualname__} is no attrs class, dataclass or NamedTuple")
 

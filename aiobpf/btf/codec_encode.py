@@ -8,6 +8,7 @@ find out what.
 
 from __future__ import annotations
 
+import enum
 import operator
 import struct
 from collections.abc import Mapping, Sequence
@@ -106,8 +107,9 @@ class _Writer:
         self._put(offset, there & ~(mask << shape.shift) | (number & mask) << shape.shift, shape.size)
 
     def _list(self, shape: List, value: object, offset: int, path: str) -> None:
-        if not isinstance(value, Sequence) and hasattr(value, "tolist"):
-            value = value.tolist()  # a numpy array, without importing numpy
+        to_list = getattr(value, "tolist", None)
+        if to_list is not None and not isinstance(value, Sequence):
+            value = to_list()  # a numpy array, without importing numpy
         if not isinstance(value, Sequence) or isinstance(value, str):
             raise CodecError(f"{path}: {value!r} is no sequence")
         element = shape.element
@@ -199,7 +201,7 @@ def _integer(value: object, bits: int, is_signed: bool, path: str) -> int:
 
 def _choice(shape: Choice, value: object, path: str) -> object:
     if not isinstance(value, str):
-        return value.value if hasattr(value, "value") else value
+        return value.value if isinstance(value, enum.Enum) else value
     if value not in shape.values:
         raise CodecError(f"{path}: enum {shape.name!r} has no {value!r}")
     return shape.values[value]

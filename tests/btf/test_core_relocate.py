@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import weakref
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -44,7 +45,7 @@ from aiobpf.btf.core_relocation import CORE_RELOCATION
 from aiobpf.errors import CoreRelocationError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
 Kind = CoreRelocationKind
 INT = Int("int", 4, encoding=IntEncoding.SIGNED)
@@ -421,10 +422,7 @@ LOAD = LDX | MEM | SIZE_W
 MOV_K = ALU64 | MOV | K
 
 
-def fixup(local: int, target: int, **rest: int | bool) -> Fixup:
-    relocation = CoreRelocation(1, struct("s"), "0:0", Kind.FIELD_BYTE_OFFSET)
-    make: Callable[..., Fixup] = Fixup
-    return make(relocation, local, target, **rest)
+fixup = partial(Fixup, CoreRelocation(1, struct("s"), "0:0", Kind.FIELD_BYTE_OFFSET))
 
 
 @pytest.mark.parametrize(
