@@ -9,7 +9,8 @@ import pytest
 import aiobpf
 from aiobpf.errors import SpecError
 from aiobpf.kernel import kernel_release
-from aiobpf.link import RawTracepoint, TpBtf, Tracepoint, kind_of
+from aiobpf.link import Link, RawTracepoint, TpBtf, Tracepoint, kind_of
+from aiobpf.runtime.attach import Opening
 from aiobpf.uapi import LinkType
 
 pytestmark = pytest.mark.root
@@ -35,7 +36,8 @@ async def test_a_program_attaches_where_its_section_says(section: str, kind: obj
     (name,) = (name for name, program in spec.programs.items() if program.section == section)
     assert kind_of(spec.programs[name]) == kind
     async with aiobpf.load(spec, programs=[name]) as coll:
-        async with coll.programs[name].attach() as link:
+        opening: Opening[Link] = coll.programs[name].attach()
+        async with opening as link:
             assert link.kind == kind
             if kernel_release() >= (5, 15):
                 assert (await link.info()).type == link_type
