@@ -18,7 +18,7 @@ from aiobpf.elf.programs import read_code, read_programs
 from aiobpf.elf.relocation_table import read_relocations, tables_by_target
 from aiobpf.elf.relocations import Places
 from aiobpf.elf.symbols import SymbolTable
-from aiobpf.errors import ElfError
+from aiobpf.errors import BtfError, ElfError
 from aiobpf.spec.collection import CollectionSpec
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def read_spec(source: str | PathLike[str] | bytes | bytearray | memoryview) -> C
     path = Path(source)
     try:
         return _read(ElfFile(path.read_bytes()))
-    except ValueError as error:  # ElfError, BtfError: nothing in there raises another
+    except (ElfError, BtfError) as error:
         raise type(error)(f"{path}: {error}") from error
 
 

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import struct
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 OBJECTS = Path(__file__).parent.parent / "objects"
 TOOLS = """
@@ -43,6 +47,19 @@ def installed_object(request: pytest.FixtureRequest) -> bytes:
     if not path.exists():
         pytest.skip(f"{path} is not installed (Debian: libbpf-tools, xdp-tools)")
     return path.read_bytes() if path.suffix == ".o" else embedded_object(path)
+
+
+@pytest.fixture
+def embedded() -> Callable[[str], bytes]:
+    """The object inside a tool of libbpf-tools, by the tool's name."""
+
+    def extract(name: str) -> bytes:
+        path = Path("/usr/sbin") / name
+        if not path.exists():
+            pytest.skip(f"{path} is not installed (Debian: libbpf-tools)")
+        return embedded_object(path)
+
+    return extract
 
 
 @pytest.fixture(params=sorted(OBJECTS.glob("*.bpf.o")), ids=lambda path: path.name.removesuffix(".bpf.o"))

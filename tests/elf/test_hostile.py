@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 SECTION = struct.Struct("<IIQQQQIIQQ")
 SYMBOL = struct.Struct("<IBBHQQ")
 RELOCATION = struct.Struct("<QQ")
+BUDGET_S = 2.0
 FIELDS = {"name": 0, "type": 1, "flags": 2, "address": 3, "offset": 4, "size": 5, "link": 6, "info": 7, "entsize": 9}
 
 
@@ -161,6 +162,20 @@ def test_the_path_is_in_the_message(tmp_path: Path) -> None:
     path.write_bytes(b"no object")
     with pytest.raises(ElfError, match=r"broken\.bpf\.o: no ELF file"):
         read_spec(path)
+
+
+def test_as_many_sections_as_there_can_be_are_looked_at_in_time(objects: Path) -> None:
+    data = bytearray((objects / "no_btf.bpf.o").read_bytes())
+    file = ElfFile(bytes(data))
+    (headers,) = struct.unpack_from("<Q", data, 40)
+    moved = len(data)
+    data += data[headers : headers + 64 * len(file.sections)]
+    data += bytes(64 * (0xFF00 - len(file.sections)))
+    struct.pack_into("<Q", data, 40, moved)
+    struct.pack_into("<H", data, 60, 0xFF00)
+    start = time.perf_counter()
+    assert read_spec(data).programs.keys() == {"advance"}
+    assert time.perf_counter() - start < BUDGET_S
 
 
 # --- sections ---------------------------------------------------------------------------------------------------------
@@ -471,7 +486,6 @@ def test_a_legacy_map_of_no_type(legacy: Patch) -> None:
 
 # --- anything at all --------------------------------------------------------------------------------------------------
 
-BUDGET_S = 2.0
 FUZZ = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,6 +13,7 @@ from aiobpf.elf import read_spec
 from aiobpf.uapi import AttachType, ProgramType
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from aiobpf.spec import CollectionSpec
@@ -196,3 +198,13 @@ def test_reading_by_path_and_by_any_buffer(objects: Path) -> None:
 def test_a_file_that_is_not_there_is_an_os_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         read_spec(tmp_path / "none.o")
+
+
+def test_a_real_object_takes_at_most_64_bytes_an_instruction(embedded: Callable[[str], bytes]) -> None:
+    data = embedded("execsnoop")
+    read_spec(data)  # imports and caches
+    tracemalloc.start()
+    spec = read_spec(data)
+    taken = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    assert taken / sum(len(program.instructions) for program in spec.programs.values()) < 64
