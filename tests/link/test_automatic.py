@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -10,8 +11,10 @@ import aiobpf
 from aiobpf.errors import SpecError
 from aiobpf.kernel import kernel_release
 from aiobpf.link import Link, RawTracepoint, TpBtf, Tracepoint, kind_of
-from aiobpf.runtime.attach import Opening
 from aiobpf.uapi import LinkType
+
+if TYPE_CHECKING:
+    from aiobpf.runtime.attach import Opening
 
 pytestmark = pytest.mark.root
 

@@ -26,17 +26,7 @@ pytestmark = pytest.mark.root
 MODES = ["auto", "link", "ioctl", "tracefs"]
 
 has_kprobes = Path("/sys/bus/event_source/devices/kprobe").exists()
-needs_kprobes = pytest.mark.skipif(not has_kprobes, reason="this kernel has no kprobes")
-
-
-@pytest.fixture
-def trampolines(counters: Counters, vmlinux: Btf) -> None:
-    """Skip where the kernel refuses trampolines."""
-    function = vmlinux.by_name("do_getpgid")
-    try:
-        counters(ProgramType.TRACING, AttachType.TRACE_FENTRY, attach_btf_id=vmlinux.id_of(function))
-    except NotSupportedError as error:
-        pytest.skip(str(error))
+needs_kprobes = pytest.mark.requires("kprobes")
 
 
 def events_left() -> list[str]:
@@ -121,7 +111,7 @@ async def test_a_kernel_without_kprobes_is_said_to_have_none(counters: Counters,
 
 
 @pytest.mark.everywhere
-@pytest.mark.usefixtures("trampolines")
+@pytest.mark.requires("trampolines")
 @pytest.mark.parametrize(("kind", "attach_type"), [(Fentry, AttachType.TRACE_FENTRY), (Fexit, AttachType.TRACE_FEXIT)])
 async def test_fentry_and_fexit_count_until_they_are_closed(
     counters: Counters, vmlinux: Btf, calls_getpgid: Callable[[int], None], kind: Any, attach_type: AttachType
@@ -139,7 +129,7 @@ async def test_fentry_and_fexit_count_until_they_are_closed(
 
 
 @pytest.mark.everywhere
-@pytest.mark.usefixtures("trampolines")
+@pytest.mark.requires("trampolines")
 async def test_fentry_has_a_cookie(
     counters: Counters, vmlinux: Btf, calls_getpgid: Callable[[int], None], needs_kernel: Callable[[int, int], None]
 ) -> None:
