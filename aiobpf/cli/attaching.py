@@ -35,7 +35,7 @@ async def attach_what_can(coll: Collection, *, verbose: bool = False) -> Attache
                 failures.append(error)
                 continue
             if verbose:
-                print(f"aiobpf: attached {program.name!r} to {program.default_kind!r}", file=sys.stderr)
+                print(f"aiobpf: attached {whereabouts(program)}", file=sys.stderr)
         if not links:
             raise nothing_attached(failures, skipped)
     except BaseException:

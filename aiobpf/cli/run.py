@@ -2,6 +2,9 @@
 
 Without an argument: the bundled exec monitor, every program that a process executes and how it ended.
 With an object file: every ring buffer and perf array in it. With a C source: the same, compiled first.
+
+A ring buffer does not count what it had no room for; a program that does so in a variable lost_MAP or dropped_MAP has
+its losses in the totals.
 """
 
 from __future__ import annotations
@@ -36,6 +39,7 @@ class RunOptions(NamedTuple):
     maps: tuple[MapChoice, ...] = ()
     settings: tuple[Setting, ...] = ()
     programs: tuple[str, ...] = ()
+    pin_path: str | None = None
     is_plain: bool = False
     verbose: bool = False
 
@@ -51,6 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--set", type=setting, action="append", default=[], metavar="VARIABLE=VALUE",
         help="give a global variable its value before loading; repeatable")  # fmt: skip
     add("--program", action="append", default=[], metavar="NAME", help="load and attach this program only; repeatable")
+    add("--pin-path", metavar="DIRECTORY", help="where in a bpffs maps are that the object wants pinned by name")
     add("--plain", action="store_true", help="plain lines on a terminal too")
     add("-v", "--verbose", action="store_true", help="say what attaches, and why the verifier rejects")
 
@@ -66,6 +71,7 @@ def run(options: argparse.Namespace) -> int:
             maps=tuple(options.map),
             settings=tuple(options.set),
             programs=tuple(options.program),
+            pin_path=options.pin_path,
             is_plain=options.plain or not sys.stdout.isatty(),
             verbose=options.verbose,
         )

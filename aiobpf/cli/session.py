@@ -25,7 +25,14 @@ from aiobpf.cli.settings import apply_settings
 from aiobpf.cli.source import read_source
 from aiobpf.cli.tally import Count, Tally
 from aiobpf.cli.views import JsonLines, PlainLines
-from aiobpf.errors import CodecError, CoreRelocationError, NotSupportedError, UnresolvedSymbolError, VerifierError
+from aiobpf.errors import (
+    CodecError,
+    CoreRelocationError,
+    NotSupportedError,
+    SpecError,
+    UnresolvedSymbolError,
+    VerifierError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -52,7 +59,9 @@ def run_session(options: RunOptions) -> int:
         names = ", ".join(untyped)
         warn(f"the object does not say what {names} carries: shown in hex; --map NAME:TYPE says it")
     view = make_view(options, {name: format_of(options, type_) for name, type_ in chosen.items()})
-    run = Run(spec, programs, chosen, view, options.duration_s, options.verbose)
+    if options.pin_path is None and any(map_.pinning for map_ in spec.maps.values()):
+        raise SpecError("the object has maps that are pinned by name: --pin-path says in which folder of a bpffs")
+    run = Run(spec, programs, chosen, view, options.duration_s, options.pin_path, options.verbose)
     try:
         anyio.run(run.main)
     except BaseExceptionGroup as group:
@@ -95,6 +104,7 @@ class Run:
     chosen: Mapping[str, Type | None]
     view: View
     duration_s: float | None = None
+    pin_path: str | None = None
     verbose: bool = False
     has_begun: bool = False
     """Whether events could be shown: everything was loaded and attached before the end came."""
@@ -126,9 +136,10 @@ class Run:
 
     async def _load(self) -> Collection:
         try:
-            return await aiobpf.load(self.spec, programs=self.programs)
+            return await aiobpf.load(self.spec, programs=self.programs, pin_path=self.pin_path)
         except (CoreRelocationError, NotSupportedError, UnresolvedSymbolError, VerifierError) as error:
-            if self.programs is None and len(self.spec.programs) > 1:
+            fits = self.spec.byte_order == sys.byteorder
+            if fits and self.programs is None and len(self.spec.programs) > 1:
                 names = ", ".join(self.spec.programs)
                 error.add_note(f"one program refused refuses all; --program NAME loads only those named, of {names}")
             raise

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
-EXEC_MONITOR = Path(__file__).with_name("exec_monitor.bpf.o")
+EXEC_MONITOR = Path(__file__).with_name("exec_monitor.bpf.o" if sys.byteorder == "little" else "exec_monitor.eb.bpf.o")
 """Every program that a process executes, and how that execution ended: the ring buffer ``events`` of ``struct event``.
 
 Settings before load: ``only_uid`` (-1: everyone), ``min_duration_ns`` (exits of executions that took at least this

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 COMMAND = [sys.executable, "-X", "dev", "-W", "error", "-m", "aiobpf", "run"]
-READY = "attached 'on_exit'"
+READY = "attached program 'on_exit'"
 TIMEOUT_S = 60
 
 

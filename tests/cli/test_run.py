@@ -13,6 +13,7 @@ import subprocess
 import sys
 import termios
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -22,7 +23,6 @@ from aiobpf.errors import CompilerError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     Start = Callable[..., Any]
 
@@ -191,7 +191,7 @@ def test_what_was_submitted_before_the_end_is_shown(start: Start) -> None:
 
 
 def test_a_source_is_compiled_and_every_map_shown(probe: str, start: Start) -> None:
-    shown = start(probe, "--json", ready="attached 'on_exec'")
+    shown = start(probe, "--json", ready="attached program 'on_exec'")
     child = subprocess.Popen(["/bin/true"])
     child.wait()
     found: dict[str, Any] = {}
@@ -210,7 +210,7 @@ def test_a_source_is_compiled_and_every_map_shown(probe: str, start: Start) -> N
 
 
 def test_a_map_is_shown_alone_with_the_type_that_is_given(probe: str, start: Start) -> None:
-    shown = start(probe, "--map", "untyped:struct event", ready="attached 'on_exec'")
+    shown = start(probe, "--map", "untyped:struct event", ready="attached program 'on_exec'")
     subprocess.run(["/bin/true"], check=True)
     assert shown.out.readline().split() == ["pid", "comm"]
     while shown.out.readline().split()[1] != "true":
@@ -220,12 +220,37 @@ def test_a_map_is_shown_alone_with_the_type_that_is_given(probe: str, start: Sta
 
 
 def test_a_map_is_shown_as_bytes_if_that_is_asked_for(probe: str, start: Start) -> None:
-    shown = start(probe, "--json", "--map", "typed:bytes", ready="attached 'on_exec'")
+    shown = start(probe, "--json", "--map", "typed:bytes", ready="attached program 'on_exec'")
     child = subprocess.Popen(["/bin/true"])
     child.wait()
     while not shown.next()["data"].startswith(child.pid.to_bytes(4, sys.byteorder).hex()):
         pass
     shown.end()
+
+
+def test_losses_that_the_program_counts_are_told(probe: str, start: Start) -> None:
+    source = Path(probe)
+    # No ring has room for a record that is larger than it.
+    large = PROBE.replace("&typed, &event, sizeof(event)", "&typed, large_record, sizeof(large_record)")
+    source.write_text(large.replace("__u64 lost_typed", "char large_record[1 << 17];\n__u64 lost_typed"))
+    shown = start(probe, "--json", "--map", "typed", ready="attached program 'on_exec'")
+    for _ in range(3):
+        subprocess.run(["/bin/true"], check=True)
+    out, err = shown.end()
+    assert not out
+    lost = re.search(r"0 typed, (\d+) lost", err)
+    assert lost is not None
+    assert int(lost[1]) >= 3
+
+
+def test_maps_to_be_pinned_need_a_folder(probe: str) -> None:
+    source = Path(probe)
+    source.write_text(
+        PROBE.replace("__type(value, __u64);", "__type(value, __u64);\n\t__uint(pinning, LIBBPF_PIN_BY_NAME);")
+    )
+    done = run(probe)
+    assert done.returncode == 1
+    assert "aiobpf: the object has maps that are pinned by name: --pin-path says" in done.stderr
 
 
 def test_a_type_that_is_too_long_ends_with_the_way_out(probe: str) -> None:

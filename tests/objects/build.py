@@ -20,7 +20,17 @@ REPOSITORY = HERE.parent.parent
 FOLDERS = (HERE, REPOSITORY / "aiobpf" / "programs", REPOSITORY / "examples")
 INCLUDE = REPOSITORY / "aiobpf" / "include"
 WITHOUT_BTF = {"legacy_maps", "no_btf"}
-BIG_ENDIAN = {"core", "externs", "globals", "legacy_maps", "map_kinds", "no_btf", "ring_events", "subprograms"}
+BIG_ENDIAN = {
+    "core",
+    "exec_monitor",
+    "externs",
+    "globals",
+    "legacy_maps",
+    "map_kinds",
+    "no_btf",
+    "ring_events",
+    "subprograms",
+}
 CLANGS = ("clang-19", "clang")
 
 
