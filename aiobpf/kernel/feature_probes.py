@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from aiobpf.errors import KernelError, NotSupportedError
 from aiobpf.kernel.btf_probes import PLAIN_BTF
-from aiobpf.kernel.info import btf_info
+from aiobpf.kernel.info import names_btf_objects
 from aiobpf.kernel.links import link_create
 from aiobpf.kernel.maps import create_map
 from aiobpf.kernel.programs import bind_map, load_btf, load_program, log_text
@@ -76,10 +76,8 @@ def _prog_bind_map(token: FdLike | None) -> bool:
 
 
 def _module_btf(token: FdLike | None) -> bool:
-    # The fields that name a BTF object came with the modules' (5.11); an older kernel refuses to be asked for them.
     with load_btf(PLAIN_BTF, token=token) as btf:
-        btf_info(btf)
-    return True
+        return names_btf_objects(btf)
 
 
 def _memcg_accounting(token: FdLike | None) -> OwnedFd:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 from typing import TYPE_CHECKING
 
 from attrs import frozen
 
+from aiobpf.errors import KernelError
 from aiobpf.kernel.fd import FdLike, number
 from aiobpf.kernel.layout import Layout, Record
 from aiobpf.kernel.syscall import checked, new_fd
@@ -210,13 +212,35 @@ class BtfInfo:
     """The raw BTF when it was asked for."""
 
 
-def btf_info(btf: FdLike, *, data: bool = False, subject: str = "BTF") -> BtfInfo:
-    """What the kernel says of a BTF object; with *data* the raw BTF itself (split for a module)."""
+def names_btf_objects(btf: FdLike) -> bool:
+    """Whether the kernel can be asked for the name of a BTF object: it came with the objects of modules (5.11)."""
     name = bytearray(64)
-    info = read_info(btf, _BTF, subject=subject, name=name, name_len=len(name))
+    try:
+        read_info(btf, _BTF, subject="BTF", name=name, name_len=len(name))
+    except KernelError as error:
+        if error.errno != errno.E2BIG:
+            raise
+        return False
+    return True
+
+
+def btf_info(btf: FdLike, *, data: bool = False, subject: str = "BTF") -> BtfInfo:
+    """What the kernel says of a BTF object; with *data* the raw BTF itself (split for a module).
+
+    Before 5.11 the kernel has objects only for what processes loaded, and no names.
+    """
+    name = bytearray(64)
+    named: dict[str, int | Buffer | None] = {"name": name, "name_len": len(name)}
+    try:
+        info = read_info(btf, _BTF, subject=subject, **named)
+    except KernelError as error:
+        if error.errno != errno.E2BIG:  # before 5.11 the struct ends with the id
+            raise
+        named = {}
+        info = read_info(btf, _BTF, subject=subject)
     raw = bytearray(info["btf_size"] if data else 0)
     if raw:
-        info = read_info(btf, _BTF, subject=subject, btf=raw, btf_size=len(raw), name=name, name_len=len(name))
+        info = read_info(btf, _BTF, subject=subject, btf=raw, btf_size=len(raw), **named)
     return BtfInfo(
         id=info["id"],
         name=bytes(name).split(b"\0", 1)[0].decode(errors="replace"),

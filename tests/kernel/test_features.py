@@ -68,12 +68,12 @@ def test_every_type_of_map_and_program_has_an_answer() -> None:
             assert not isinstance(known.probe(program_type), Inconclusive), program_type
     for there in (MapType.HASH, MapType.ARRAY_OF_MAPS, MapType.SK_STORAGE, MapType.LPM_TRIE, MapType.RINGBUF):
         assert known.probe(there) == Supported()
-    for loads in (ProgramType.XDP, ProgramType.TRACING, ProgramType.SYSCALL, ProgramType.SK_LOOKUP):
+    for loads in (ProgramType.XDP, ProgramType.TRACING, ProgramType.SK_LOOKUP):
         assert known.probe(loads) == Supported()
     assert supports_map_type(MapType.RINGBUF)
     assert supports_program_type(ProgramType.TRACING)
     assert supports_btf()
-    assert supports_bpf_cookie()
+    assert supports_bpf_cookie() == (not is_older_than("5.15"))
     assert supports_probe_read_kernel()
 
 

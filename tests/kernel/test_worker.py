@@ -185,7 +185,7 @@ async def test_cancellation_between_the_result_and_its_taking_leaves_nothing(wor
     work.go_on.set()
     # The loop stands still until the worker has stored its result and asked the loop to wake the task ...
     assert work.finished.wait(5)
-    time.sleep(0.05)  # noqa: ASYNC251
+    time.sleep(0.05)
     task.cancel()  # ... so this comes first
     with pytest.raises(asyncio.CancelledError):
         await task
