@@ -1,0 +1,20 @@
+"""Rebuild the committed object: ``python benchmarks/objects/build.py`` (clang 19)."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+HERE = Path(__file__).parent
+INCLUDE = HERE.parent.parent / "aiobpf" / "include"
+
+
+def build(clang: str, output: Path) -> None:
+    """Compile workload.bpf.c; CalledProcessError if the compiler refuses."""
+    options = ["-target", "bpfel", "-mcpu=v3", "-O2", "-g", "-Wall", "-Werror", "-nostdinc", "-I", str(INCLUDE)]
+    options += ["-fdebug-compilation-dir=.", "-c", "workload.bpf.c", "-o", str(output)]
+    subprocess.run([clang, *options], check=True, cwd=HERE)
+
+
+if __name__ == "__main__":
+    build("clang-19", HERE / "workload.bpf.o")

@@ -1,0 +1,163 @@
+"""Results as text: the tables of docs/performance.md, and JSON."""
+
+from __future__ import annotations
+
+import statistics
+from typing import TYPE_CHECKING, Any
+
+from attrs import asdict
+
+from benchmarks.cases.case import AIOBPF, AYA, CILIUM, LIBBPF
+from benchmarks.cases.imports import OURS
+from benchmarks.cases.objects import LOAD, OPEN
+from benchmarks.cases.rings import NUMPY
+from benchmarks.targets import TARGETS, bytes_an_instruction, rss_kib
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from benchmarks.samples import Result
+    from benchmarks.targets import Comparison
+
+BEGIN = "<!-- results: begin; written by `python -m benchmarks` -->"
+END = "<!-- results: end -->"
+
+REFERENCE = {"ring-64": NUMPY, "ring-512": NUMPY, "import": OURS}
+"""The entrant that the others are compared with, where it is not plainly aiobpf."""
+
+
+def duration(ns: float) -> str:
+    """In a unit that leaves one to three digits before the point."""
+    for unit, size in (("s", 1e9), ("ms", 1e6), ("us", 1e3)):
+        if ns >= size:
+            return f"{ns / size:.3g} {unit}"
+    return f"{ns:.3g} ns"
+
+
+def table(head: list[str], rows: list[list[str]]) -> str:
+    """Of Markdown; all but the first column to the right."""
+    lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def markdown(results: Mapping[str, Result], about: Mapping[str, Any]) -> str:
+    """Everything between the markers."""
+    parts = [_setting(about), "## Targets", _targets(results)]
+    for key, result in results.items():
+        if "/" not in key:
+            parts += [f"## {result.title}", _case(result)]
+    for group, title in ((OPEN, "Object file to spec"), (LOAD, "Object file to loaded collection, kernel BTF cold")):
+        members = {key.removeprefix(group): result for key, result in results.items() if key.startswith(group)}
+        if members:
+            parts += [f"## {title}", _group(members)]
+    return "\n\n".join(part for part in parts if part)
+
+
+def _setting(about: Mapping[str, Any]) -> str:
+    where = about["environment"]
+    sides = [f"- {name}: {version}" for name, version in about["sides"].items()]
+    sides += [f"- {name}: **not measured**: {reason}" for name, reason in about["unbuilt"].items()]
+    together = "shared with the harness" if where["side_cpu"] == where["harness_cpu"] else "the harness on another"
+    return "\n".join(
+        [
+            f"Measured {where['date']} on Linux {where['kernel']}, {where['processor']}, {where['cpus']} CPUs; "
+            f"every side on CPU {where['side_cpu']}, {together}; load average {where['load_before']:.1f} before, "
+            f"{where.get('load_after', 0):.1f} after.",
+            "",
+            *sides,
+        ]
+    )
+
+
+def _targets(results: Mapping[str, Result]) -> str:
+    rows = []
+    for target in TARGETS:
+        found = target.compare(results)
+        rows.append([target.what, target.reach, *_verdict(found, "x")])
+    rows.append(["kernel BTF: open and find sk_buff", "under 8 MiB of RSS", *_verdict(rss_kib(results), " MiB")])
+    size = bytes_an_instruction(results)
+    rows.append(["object file to spec", "at most 64 bytes an instruction", *_verdict(size, " B")])
+    return table(["what", "to reach", "measured", "by CPU time", "", "beside"], rows)
+
+
+def _verdict(found: Comparison | None, unit: str) -> list[str]:
+    if found is None:
+        return ["not measured", "", "", ""]
+    cpu = "" if found.cpu_value is None else f"{found.cpu_value:.2f}{unit}"
+    return [f"{found.value:.2f}{unit}", cpu, "met" if found.is_met else "**missed**", found.detail]
+
+
+def _case(result: Result) -> str:
+    reference = REFERENCE.get(result.key, AIOBPF)
+    has_cpu = any(sample.cpu_ns for entrant in result.samples for sample in result.good(entrant))
+    extra = sorted({key for entrant in result.samples for sample in result.good(entrant) for key in sample.more})
+    rows = []
+    for entrant in result.samples:
+        spread, cpu = result.spread(entrant), result.spread(entrant, cpu=True)
+        if spread is None or cpu is None:
+            rows.append([entrant, f"none: {result.failures.get(entrant, 'no sample')}"])
+            continue
+        row = [entrant, f"{duration(spread.median)} ({duration(spread.low)} to {duration(spread.high)})"]
+        ratios = result.ratios(entrant, reference)
+        if has_cpu:
+            row.append(duration(cpu.median))
+        if result.unit in {"event", "lookup", "entry"} and has_cpu:
+            row.append(f"{1e3 / spread.median:.3g} M/s")
+        row.append(f"{statistics.median(ratios):.2f}" if ratios else "")
+        if has_cpu:
+            cpu_ratios = result.ratios(entrant, reference, cpu=True)
+            row.append(f"{statistics.median(cpu_ratios):.2f}" if cpu_ratios else "")
+        row += [_more(result, entrant, key) for key in extra]
+        rows.append(row)
+    head = ["", f"time of one {result.unit}, median (quarters)"]
+    if has_cpu:
+        head.append("CPU time")
+    if result.unit in {"event", "lookup", "entry"} and has_cpu:
+        head.append("rate")
+    head.append(f"time, {reference} = 1")
+    if has_cpu:
+        head.append("CPU time, the same")
+    head += [{"rss_kib": "RSS grows by", "anonymous_kib": "anonymous", "p99_ns": "p99"}.get(key, key) for key in extra]
+    return table(head, [row + [""] * (len(head) - len(row)) for row in rows])
+
+
+def _more(result: Result, entrant: str, key: str) -> str:
+    value = statistics.median(sample.more[key] for sample in result.good(entrant) if key in sample.more)
+    return f"{value / 1024:.1f} MiB" if key.endswith("_kib") else duration(value)
+
+
+def _group(members: Mapping[str, Result]) -> str:
+    peers = (LIBBPF, CILIUM, AYA)
+    present = [peer for peer in peers if any(peer in result.samples for result in members.values())]
+    rows, notes = [], []
+    for name, result in members.items():
+        own = result.spread(AIOBPF)
+        row = [name, duration(own.median) if own else "failed"]
+        for peer in present:
+            spread, ratios = result.spread(peer), result.ratios(AIOBPF, peer)
+            row.append(duration(spread.median) if spread else "failed")
+            row.append(f"{statistics.median(ratios):.2f}" if ratios else "")
+        rows.append(row)
+        notes += [f"- {name}, {who}: {why}" for who, why in result.failures.items()]
+    head = ["object", "aiobpf", *[cell for peer in present for cell in (peer, "aiobpf / it")]]
+    text = table(head, rows)
+    return text + ("\n\nFailures:\n\n" + "\n".join(notes) if notes else "")
+
+
+def write_document(path: Path, text: str) -> None:
+    """Replace what is between the markers of the document at *path*; ValueError if it has none."""
+    document = path.read_text(encoding="utf-8")
+    start, end = document.find(BEGIN), document.find(END)
+    if start < 0 or end < start:
+        raise ValueError(f"{path.name} has no place for the results: {BEGIN} ... {END}")
+    path.write_text(f"{document[: start + len(BEGIN)]}\n\n{text}\n\n{document[end:]}", encoding="utf-8")
+
+
+def as_json(results: Mapping[str, Result], about: Mapping[str, Any]) -> dict[str, Any]:
+    """All samples, nothing summed up but the targets."""
+    verdicts = []
+    for target in TARGETS:
+        found = target.compare(results)
+        verdicts.append({"target": asdict(target), "found": None if found is None else asdict(found)})
+    return {**about, "targets": verdicts, "cases": {key: asdict(result) for key, result in results.items()}}

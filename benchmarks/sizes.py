@@ -1,0 +1,26 @@
+"""How much is measured."""
+
+from __future__ import annotations
+
+from attrs import frozen
+
+
+@frozen
+class Sizes:
+    """Counts of one sample, and how many samples."""
+
+    rounds: int = 11
+    records_64: int = 200_000
+    records_512: int = 30_000
+    wake_ups: int = 300
+    lookups: int = 100_000
+    scan_entries: int = 1_000_000
+    objects: int = 24
+    loads: int = 7
+    """Rounds of what takes long: loading objects, opening the kernel's BTF in fresh processes, the large map."""
+
+
+FULL = Sizes()
+QUICK = Sizes(
+    rounds=3, records_64=5_000, records_512=1_000, wake_ups=20, lookups=2_000, scan_entries=5_000, objects=4, loads=2
+)

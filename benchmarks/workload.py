@@ -1,0 +1,82 @@
+"""What every side reads: rings that are filled and maps that hold what is known, loaded once for the whole run."""
+
+from __future__ import annotations
+
+import mmap
+import struct
+from pathlib import Path
+from typing import TYPE_CHECKING, final
+
+if TYPE_CHECKING:
+    from aiobpf import Collection, CollectionSpec, Map, Program
+
+OBJECT = Path(__file__).parent / "objects" / "workload.bpf.o"
+
+MAPS = ("ring_64", "ring_512", "lookups", "scanned")
+LOOKUP_KEYS = 4096
+_REQUEST = struct.Struct("=QQQ")  # struct request of the object: count, submitted, first
+
+
+class RingFullError(Exception):
+    """More records than a ring holds."""
+
+
+@final
+class Workload:
+    """The loaded object. Every sum that a side answers with is known here beforehand."""
+
+    def __init__(self, collection: Collection) -> None:
+        self._programs: dict[int, Program] = {size: collection.programs[f"produce_{size}"] for size in (64, 512)}
+        self._maps: dict[str, Map] = {
+            name: collection.maps[name] for name in ("ring_64", "ring_512", "lookups", "scanned")
+        }
+        self._next = 0
+        self._is_scanned_filled = False
+        self.scan_entries = self._maps["scanned"].max_entries
+        self._maps["lookups"].update_many((key, {"packets": key, "bytes": key * 64}) for key in range(LOOKUP_KEYS))
+
+    @property
+    def fds(self) -> tuple[int, ...]:
+        """The maps' descriptors, for the sides."""
+        return tuple(each.fileno() for each in self._maps.values())
+
+    def fd(self, name: str) -> int:
+        return self._maps[name].fileno()
+
+    def submit(self, size: int, count: int) -> int:
+        """Submit *count* records of *size* bytes; the sum of their sequence numbers."""
+        first = self._next
+        self._next += count
+        done = self._programs[size].run_sync(context=_REQUEST.pack(count, 0, first))
+        submitted = _REQUEST.unpack(done.context)[1]
+        if submitted != count:
+            raise RingFullError(f"only {submitted} of {count} records of {size} bytes found room")
+        return (first + first + count - 1) * count // 2
+
+    def discard_left(self) -> None:
+        """Empty the rings, which a side that failed left half read: the consumer's position becomes the producer's."""
+        page = mmap.PAGESIZE
+        for fd in (self.fd("ring_64"), self.fd("ring_512")):
+            with mmap.mmap(fd, page) as consumer, mmap.mmap(fd, page, prot=mmap.PROT_READ, offset=page) as producer:
+                consumer[:8] = producer[:8]
+
+    def lookup_sum(self, count: int) -> int:
+        """What the bytes of *count* looked-up values add up to."""
+        return 64 * sum(number % LOOKUP_KEYS for number in range(count))
+
+    def fill_scanned(self) -> int:
+        """Fill the large map, once; the sum of its values."""
+        entries = self.scan_entries
+        if not self._is_scanned_filled:
+            self._maps["scanned"].update_many((key, key ^ 0xFFFF) for key in range(entries))
+            self._is_scanned_filled = True
+        return sum(key ^ 0xFFFF for key in range(entries))
+
+
+def workload_spec(scan_entries: int) -> CollectionSpec:
+    """The object, with a large map of *scan_entries*."""
+    from aiobpf import read_spec
+
+    spec = read_spec(OBJECT)
+    spec.maps["scanned"].max_entries = scan_entries
+    return spec
