@@ -169,6 +169,9 @@ def arguments(compiler: Compiler, byte_order: Literal["little", "big"]) -> list[
         "-g",
         "-Wall",
         "-fno-stack-protector",
+        # A vmlinux.h of 7.x has structs as unnamed members of others (-fms-extensions is how the kernel is built since).
+        "-fms-extensions",
+        "-Wno-microsoft-anon-tag",
         f"-D__TARGET_ARCH_{arch}",
         f"-I{INCLUDE}",
         *(f"-idirafter{path}" for path in after if path.is_dir()),
