@@ -19,11 +19,16 @@ from attrs import frozen
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-BACKENDS = [
-    pytest.param(("asyncio", {"debug": True}), id="asyncio", marks=pytest.mark.asyncio),
-    pytest.param(("asyncio", {"use_uvloop": True}), id="uvloop", marks=pytest.mark.anyio),
-    pytest.param(("trio", {"restrict_keyboard_interrupt_to_checkpoints": True}), id="trio", marks=pytest.mark.anyio),
-]
+EVERY_BACKEND = {
+    "asyncio": pytest.param(("asyncio", {"debug": True}), id="asyncio", marks=pytest.mark.asyncio),
+    "uvloop": pytest.param(("asyncio", {"use_uvloop": True}), id="uvloop", marks=pytest.mark.anyio),
+    "trio": pytest.param(
+        ("trio", {"restrict_keyboard_interrupt_to_checkpoints": True}), id="trio", marks=pytest.mark.anyio
+    ),
+}
+
+# AIOBPF_TEST_BACKENDS=asyncio: what a slow machine (an emulated one, above all) can afford.
+BACKENDS = [EVERY_BACKEND[name] for name in os.environ.get("AIOBPF_TEST_BACKENDS", ",".join(EVERY_BACKEND)).split(",")]
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -149,7 +154,7 @@ FEATURES = {
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    from aiobpf.kernel.capabilities import kernel_release
+    from aiobpf.kernel.release import kernel_release
 
     marks = list(item.iter_markers("requires"))
     if (marks or item.get_closest_marker("root")) and not may_use_bpf():
