@@ -1,0 +1,59 @@
+"""Values in which the kernel itself has a part, found by their BTF: timers and spin locks; and the kernel's symbols."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import anyio
+import pytest
+
+import aiobpf
+from aiobpf.kernel.kallsyms import symbol_address
+from aiobpf.kernel.kconfig import kernel_config
+
+OBJECTS = Path(__file__).parent.parent / "objects"
+PACKET = bytes(64)
+
+pytestmark = [pytest.mark.root, pytest.mark.everywhere]
+
+
+async def test_a_timer_in_a_map_rings() -> None:
+    async with aiobpf.load(OBJECTS / "kernel_values.bpf.o", programs=["set_alarm"]) as coll:
+        assert coll.maps["alarms"][0].rung == 0
+        assert (await coll.programs["set_alarm"].run(PACKET)).retval == 0
+        with anyio.fail_after(5):
+            while coll.maps["alarms"][0].rung == 0:  # noqa: ASYNC110 - a timer sets no event
+                await anyio.sleep(0.001)
+        assert coll.maps["alarms"][0].rung == 1
+
+
+async def test_a_value_is_read_and_written_under_its_spin_lock() -> None:
+    async with aiobpf.load(OBJECTS / "kernel_values.bpf.o", programs=["count_twice"]) as coll:
+        pairs = coll.maps["pairs"]
+        pairs.update(7, {"first": 1, "second": 10})
+        assert (await coll.programs["count_twice"].run(PACKET, repeat=5)).retval == 0
+        seen = pairs.get(7, None, flags=aiobpf.UpdateFlags.LOCK)
+        assert (seen.first, seen.second) == (6, 15)
+        assert seen.lock.val == 0, "the kernel shows no lock"
+        pairs.update(7, {"first": 2, "second": 3}, aiobpf.UpdateFlags.LOCK)
+        assert (pairs[7].first, pairs[7].second) == (2, 3)
+
+
+async def test_addresses_of_kernel_symbols_are_put_in() -> None:
+    async with aiobpf.load(OBJECTS / "kernel_values.bpf.o", programs=["take_addresses"]) as coll:
+        coll.variables["addresses"].value = [1, 1]
+        await coll.programs["take_addresses"].run(PACKET)
+        assert coll.variables["addresses"].value == [symbol_address("schedule"), 0]
+
+
+async def test_a_kernel_variable_is_read_by_its_type() -> None:
+    if "CONFIG_KALLSYMS_ALL" not in kernel_config():
+        pytest.skip("CONFIG_KALLSYMS_ALL not set: the verifier finds no variable of this kernel")
+    async with aiobpf.load(OBJECTS / "externs.bpf.o", programs=["symbols"]) as coll, coll.attach():
+        coll.variables["seen"].value = [1 << 40, 0, 0, 0, 0, 0]
+        for _ in range(50):
+            os.getppid()
+        queued, schedule, *_ = coll.variables["seen"].value
+    assert schedule
+    assert queued < 1 << 20, "as many tasks as wait for the first CPU"

@@ -1,0 +1,130 @@
+"""What is done with a program once it is loaded, but for attaching it: run, pinned, tied to a map."""
+
+from __future__ import annotations
+
+import struct
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+from aiobpf import asm, kernel
+from aiobpf.asm import R0, R1, R2, R3, R6, R10, Instructions
+from aiobpf.kernel import features
+from aiobpf.runtime import Map, Program
+from aiobpf.spec import MapSpec, ProgramSpec
+from aiobpf.uapi import MapType, ProgramFlags, ProgramType
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+pytestmark = [pytest.mark.root, pytest.mark.everywhere]
+
+XDP_TX = 3
+
+
+@pytest.fixture
+def bpffs(tmp_path: Path) -> Iterator[Path]:
+    where = tmp_path / "bpffs"
+    where.mkdir()
+    subprocess.run(["mount", "-t", "bpf", "bpf", str(where)], check=True)
+    yield where
+    subprocess.run(["umount", str(where)], check=True)
+
+
+def program(kind: ProgramType, *instructions: asm.Instruction, flags: int = 0) -> ProgramSpec:
+    code = Instructions(instructions)
+    return ProgramSpec(name="by_hand", type=kind, license="GPL", instructions=code, flags=ProgramFlags(flags))
+
+
+async def test_a_packet_comes_back_as_the_program_left_it() -> None:
+    spec = program(
+        ProgramType.XDP,
+        asm.ldx(4, R2, R1, 0),  # data
+        asm.ldx(4, R3, R1, 4),  # data_end
+        asm.mov(R6, R2),
+        asm.add(R6, 14),
+        asm.jgt(R6, R3, "short"),
+        asm.st(1, R2, 0, 0xAB),
+        asm.mov(R0, XDP_TX),
+        asm.exit_(),
+        asm.mov(R0, 0).with_label("short"),
+        asm.exit_(),
+    )
+    async with Program.load(spec) as xdp:
+        done = await xdp.run(bytes(64), repeat=10)
+        assert (done.retval, done.data) == (XDP_TX, b"\xab" + bytes(63))
+        assert done.duration_ns >= 0
+
+
+async def test_a_syscall_program_answers_in_its_context() -> None:
+    spec = program(
+        ProgramType.SYSCALL,
+        asm.ldx(4, R2, R1, 0),
+        asm.add(R2, R2),
+        asm.stx(4, R1, R2, 4),
+        asm.mov(R0, 0),
+        asm.exit_(),
+        flags=ProgramFlags.SLEEPABLE,
+    )
+    async with Program.load(spec) as double:
+        done = await double.run(context=struct.pack("=II", 21, 0))
+        assert struct.unpack("=II", done.context) == (21, 42)
+
+
+async def test_a_pinned_program_and_map_are_found_again(bpffs: Path) -> None:
+    spec = MapSpec(name="kept", type=MapType.ARRAY, key_size=4, value_size=8, max_entries=1)
+    async with (
+        Program.load(program(ProgramType.SOCKET_FILTER, asm.mov(R0, 17), asm.exit_())) as first,
+        Map.create(spec) as kept,
+    ):
+        first.pin(bpffs / "program")
+        kept.pin(bpffs / "map")
+        kept[0] = 5
+    async with Program.from_pin(bpffs / "program") as again, Map.from_pin(bpffs / "map") as same:
+        assert again.name == "by_hand"
+        assert (await again.run(bytes(64))).retval == 17
+        assert same.lookup_bytes(0) == struct.pack("=Q", 5)
+    with pytest.raises(FileNotFoundError):
+        Map.from_pin(bpffs / "absent")
+
+
+async def test_a_map_is_tied_to_a_program_that_does_not_use_it() -> None:
+    spec = MapSpec(name="metadata", type=MapType.ARRAY, key_size=4, value_size=8, max_entries=1)
+    async with Program.load(program(ProgramType.SOCKET_FILTER, asm.mov(R0, 0), asm.exit_())) as owner:
+        async with Map.create(spec) as tied:
+            tied[0] = 9
+            owner.bind_map(tied)
+            number = tied.info().id
+        assert number in kernel.program_info(owner._fd).map_ids
+        async with Map.from_id(number) as found:
+            assert found.lookup_bytes(0) == struct.pack("=Q", 9)
+
+
+async def test_newer_helpers_become_older_ones_where_the_kernel_lacks_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = program(
+        ProgramType.RAW_TRACEPOINT,
+        asm.mov(R3, R1),
+        asm.mov(R1, R10),
+        asm.add(R1, -8),
+        asm.mov(R2, 8),
+        asm.call_helper("probe_read_kernel"),
+        asm.mov(R0, 0),
+        asm.exit_(),
+    )
+    calls: list[int] = []
+
+    def note(*arguments: object, **options: object) -> object:
+        calls.extend(each.constant for each in Instructions.decode(bytes(arguments[1])) if each.is_helper_call)  # type: ignore[call-overload]
+        return load(*arguments, **options)  # type: ignore[arg-type]
+
+    load = kernel.load_program
+    monkeypatch.setattr(kernel, "load_program", note)
+    async with Program.load(spec):
+        pass
+    monkeypatch.setattr(features, "supports_probe_read_kernel", lambda: False)
+    async with Program.load(spec):
+        pass
+    assert calls == [asm.Helper["PROBE_READ_KERNEL"], asm.Helper["PROBE_READ"]]
+    assert spec.instructions[4].constant == asm.Helper["PROBE_READ_KERNEL"], "the spec stays as it was"
