@@ -18,6 +18,7 @@ from aiobpf.kernel.btf_probes import BTF_PROBES, PLAIN_BTF
 from aiobpf.kernel.fd import OwnedFd
 from aiobpf.kernel.feature_probes import PROBES, probe_map_type, probe_program_type
 from aiobpf.kernel.programs import load_btf
+from aiobpf.kernel.worker import in_worker
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -144,6 +145,15 @@ def _running() -> KernelFeatures:
 def kernel_features(token: FdLike | None = None) -> KernelFeatures:
     """The running kernel's features, kept for the process; under a *token* probed anew: its number may be reused."""
     return _running() if token is None else KernelFeatures(token)
+
+
+async def probe(feature: Feature | BtfFeature | MapType | ProgramType, *, token: FdLike | None = None) -> Answer:
+    """What the kernel says to *feature*: ``await aiobpf.features.probe(MapType.ARENA)``.
+
+    `Supported`, `Unsupported` with the first kernel that has it where one is known, or `Inconclusive` where it would
+    not say (a missing privilege). In a worker thread: a probe may load a program.
+    """
+    return await in_worker(kernel_features(token).probe, feature)
 
 
 def missing_btf_features(token: FdLike | None = None) -> frozenset[BtfFeature]:

@@ -276,3 +276,13 @@ def test_an_ordinary_user_is_told_what_is_missing() -> None:
     assert lines[3].startswith("CAP_PERFMON tracepoint: perf_event_open")
     assert "mount -t tracefs" in lines[4]
     assert lines[5] == "True"
+
+
+@pytest.mark.root
+@pytest.mark.everywhere
+async def test_the_public_probe_answers_in_classes() -> None:
+    import aiobpf
+
+    assert isinstance(await aiobpf.features.probe(MapType.HASH), Supported)
+    assert isinstance(await aiobpf.features.probe(ProgramType.XDP), Supported)
+    assert isinstance(await aiobpf.features.probe(Feature.BTF), Supported)
