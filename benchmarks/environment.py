@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import platform
+import shutil
+import subprocess
+import sysconfig
 import time
 
 
@@ -16,6 +19,24 @@ def _processor() -> str:
     return platform.machine()
 
 
+def python_build() -> str:
+    """How this interpreter was compiled, which makes a difference of up to two."""
+    arguments = sysconfig.get_config_var("CONFIG_ARGS") or ""
+    options = [
+        name for name, option in (("PGO", "--enable-optimizations"), ("LTO", "--with-lto")) if option in arguments
+    ]
+    how = f"with {' and '.join(options)}" if options else "without PGO"
+    return f"{platform.python_version()} built {how}"
+
+
+def _package(name: str) -> str | None:
+    """The version of a Debian package; None on other systems."""
+    if shutil.which("dpkg-query") is None:
+        return None
+    done = subprocess.run(["dpkg-query", "-W", "-f", "${Version}", name], capture_output=True, text=True, check=False)
+    return done.stdout or None
+
+
 def describe(side_cpu: int, harness_cpu: int) -> dict[str, object]:
     """The machine, its kernel and how busy it was; nothing that tells whose it is."""
     return {
@@ -25,6 +46,7 @@ def describe(side_cpu: int, harness_cpu: int) -> dict[str, object]:
         "cpus": os.cpu_count(),
         "side_cpu": side_cpu,
         "harness_cpu": harness_cpu,
-        "python": platform.python_version(),
+        "python": python_build(),
+        "libbpf": _package("libbpf-dev"),
         "load_before": os.getloadavg()[0],
     }

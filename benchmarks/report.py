@@ -43,14 +43,14 @@ def table(head: list[str], rows: list[list[str]]) -> str:
 
 def markdown(results: Mapping[str, Result], about: Mapping[str, Any]) -> str:
     """Everything between the markers."""
-    parts = [_setting(about), "## Targets", _targets(results)]
+    parts = [_setting(about), "### Targets", _targets(results)]
     for key, result in results.items():
         if "/" not in key:
-            parts += [f"## {result.title}", _case(result)]
+            parts += [f"### {result.title}", _case(result)]
     for group, title in ((OPEN, "Object file to spec"), (LOAD, "Object file to loaded collection, kernel BTF cold")):
         members = {key.removeprefix(group): result for key, result in results.items() if key.startswith(group)}
         if members:
-            parts += [f"## {title}", _group(members)]
+            parts += [f"### {title}", _group(members)]
     return "\n\n".join(part for part in parts if part)
 
 
@@ -65,6 +65,8 @@ def _setting(about: Mapping[str, Any]) -> str:
             f"every side on CPU {where['side_cpu']}, {together}; load average {where['load_before']:.1f} before, "
             f"{where.get('load_after', 0):.1f} after.",
             "",
+            f"- Python {where['python']}",
+            *([f"- libbpf-dev {where['libbpf']} (Debian)"] if where["libbpf"] else []),
             *sides,
         ]
     )

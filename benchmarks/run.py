@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from contextlib import ExitStack
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
@@ -54,13 +53,15 @@ class Run:
 
     def run(self, only: Sequence[str] = ()) -> Iterator[Result]:
         """Each case's result as soon as it is there; *only* those whose key begins so."""
-        with ExitStack() as stack:
+        try:
             for name, program in self._programs.items():
-                side = stack.enter_context(Side(program, self._cpu, self._workload.fds))
-                self._sides[name] = side
-                self.hellos[name] = side.hello
+                self._sides[name] = Side(program, self._cpu, self._workload.fds)
+                self.hellos[name] = self._sides[name].hello
             for case in self._cases(only):
                 yield self._measure(case)
+        finally:
+            for side in self._sides.values():
+                side.close()
 
     def _cases(self, only: Sequence[str]) -> Iterator[Case]:
         def is_wanted(key: str) -> bool:

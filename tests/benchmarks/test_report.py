@@ -1,0 +1,158 @@
+"""What the samples say, as numbers and as text."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+from attrs import evolve
+
+from benchmarks.cases.case import AIOBPF, CILIUM, LIBBPF
+from benchmarks.cases.objects import FOOTPRINT, OPEN
+from benchmarks.cases.rings import NUMPY
+from benchmarks.commands import decode, encode
+from benchmarks.report import BEGIN, END, as_json, duration, markdown, write_document
+from benchmarks.samples import Result, Sample, Spread, geometric_mean
+from benchmarks.stopwatch import Stopwatch, percentiles
+from benchmarks.targets import TARGETS, Target, bytes_an_instruction, rss_kib
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+ABOUT = {
+    "environment": {
+        "date": "2026-01-01", "kernel": "6.18", "processor": "some", "cpus": 2, "side_cpu": 1, "harness_cpu": 0,
+        "python": "3.11 built with PGO", "libbpf": "1.1", "load_before": 0.5, "load_after": 0.6,
+    },
+    "sides": {AIOBPF: "0.1"},
+    "unbuilt": {"aya (Rust)": "there is no cargo here"},
+}  # fmt: skip
+
+
+def result(key: str, samples: Mapping[str, Sequence[float | None]]) -> Result:
+    """Entrants by name, each with the times of its rounds."""
+    made = Result(key, f"The title of {key}", "event")
+    for entrant, times in samples.items():
+        made.samples[entrant] = [None if time is None else Sample(time, time * 2) for time in times]
+    return made
+
+
+def test_ratios_are_of_pairs_of_the_same_round() -> None:
+    made = result("x", {"a": [10, None, 30], "b": [5, 1, 10]})
+    assert made.ratios("a", "b") == [2, 3]
+    assert made.ratios("a", "b", cpu=True) == [2, 3]
+    assert made.ratios("a", "nobody") == []
+
+
+def test_a_spread_is_the_median_and_the_quarters() -> None:
+    assert Spread.of([4, 1, 3, 2, 5]) == Spread(3, 2, 4)
+    assert Spread.of([7]) == Spread(7, 7, 7)
+    assert result("x", {"a": [None]}).spread("a") is None
+
+
+def test_the_geometric_mean() -> None:
+    assert geometric_mean([1, 4]) == pytest.approx(2)
+    with pytest.raises(ValueError, match="of nothing"):
+        geometric_mean([])
+
+
+TIME = Target("it", "at most 2", "x", AIOBPF, (LIBBPF, CILIUM), "time", 2.0)
+
+
+def test_a_target_is_beside_the_best_peer() -> None:
+    found = TIME.compare({"x": result("x", {AIOBPF: [30], LIBBPF: [10], CILIUM: [20]})})
+    assert found is not None
+    assert found.value == pytest.approx(3)
+    assert (found.is_met, found.detail) == (False, LIBBPF)
+    speed = evolve(TIME, measure="speed", bound=0.3)
+    found = speed.compare({"x": result("x", {AIOBPF: [30], LIBBPF: [10], CILIUM: [20]})})
+    assert found is not None
+    assert found.value == pytest.approx(1 / 3)
+    assert found.is_met
+
+
+def test_a_target_that_says_faster_is_missed_by_a_draw() -> None:
+    results = {"x": result("x", {AIOBPF: [10], LIBBPF: [10]})}
+    draw = evolve(TIME, bound=1.0).compare(results)
+    strict = evolve(TIME, bound=1.0, is_strict=True).compare(results)
+    assert draw is not None
+    assert draw.is_met
+    assert strict is not None
+    assert not strict.is_met
+
+
+def test_a_target_over_objects_is_their_geometric_mean() -> None:
+    results = {
+        key: result(key, {AIOBPF: [time], CILIUM: [10]}) for key, time in ((f"{OPEN}a", 20.0), (f"{OPEN}b", 80.0))
+    }
+    found = evolve(TIME, key=OPEN, peers=(CILIUM,), bound=4.1).compare(results)
+    assert found is not None
+    assert found.value == pytest.approx(4)
+    assert (found.is_met, found.detail) == (True, "2 objects")
+
+
+def test_what_was_not_measured_has_no_verdict() -> None:
+    assert all(target.compare({}) is None for target in TARGETS)
+    assert rss_kib({}) is None
+    assert bytes_an_instruction({}) is None
+
+
+def test_bytes_an_instruction_are_over_all_instructions() -> None:
+    results = {}
+    for name, size, count in (("a", 100.0, 10.0), ("b", 20.0, 90.0)):
+        made = results[f"{FOOTPRINT}{name}"] = Result(f"{FOOTPRINT}{name}", "", "instruction")
+        made.samples[AIOBPF] = [Sample(size, 0, {"instructions": count})]
+    found = bytes_an_instruction(results)
+    assert found is not None
+    assert found.value == pytest.approx(28)
+    assert found.is_met
+
+
+def test_durations_have_a_unit_that_fits() -> None:
+    assert [duration(ns) for ns in (3.25, 1500, 2.5e6, 3e9)] == ["3.25 ns", "1.5 us", "2.5 ms", "3 s"]
+
+
+def test_the_document_keeps_what_is_around_the_results(tmp_path: Path) -> None:
+    document = tmp_path / "performance.md"
+    document.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
+    write_document(document, "new")
+    write_document(document, "newer")
+    assert document.read_text() == f"before\n{BEGIN}\n\nnewer\n\n{END}\nafter\n"
+    document.write_text("no place")
+    with pytest.raises(ValueError, match=r"performance\.md has no place"):
+        write_document(document, "new")
+
+
+def test_tables_name_the_missing_and_the_missed() -> None:
+    results = {
+        "ring-64": result("ring-64", {NUMPY: [20], LIBBPF: [10], CILIUM: [None]}),
+        f"{OPEN}a": result(f"{OPEN}a", {AIOBPF: [20], CILIUM: [10]}),
+    }
+    results["ring-64"].failures[CILIUM] = "it broke"
+    text = markdown(results, ABOUT)
+    assert "aya (Rust): **not measured**: there is no cargo here" in text
+    assert "| 0.50x | 0.50x | **missed** | libbpf (C) |" in text
+    assert f"| {CILIUM} | none: it broke |" in text
+    assert "| a | 20 ns | 10 ns | 2.00 |" in text
+    widths = {line.count("|") for line in text.partition("## The title")[2].splitlines() if line.startswith("|")}
+    assert len(widths) <= 2  # one table of the case, one of the objects; no row is shorter than its head
+
+
+def test_json_has_every_sample() -> None:
+    made = json.loads(json.dumps(as_json({"ring-64": result("ring-64", {NUMPY: [20, None]})}, ABOUT)))
+    assert made["cases"]["ring-64"]["samples"][NUMPY] == [{"ns": 20, "cpu_ns": 40, "more": {}}, None]
+    assert len(made["targets"]) == len(TARGETS)
+
+
+def test_commands_go_there_and_back() -> None:
+    case, arguments = decode(encode("ring", {"fd": 7, "path": "/a b/c=d"}))
+    assert (case, arguments.number("fd"), arguments.text("path")) == ("ring", 7, "/a b/c=d")
+    assert arguments.text("mode", "numpy") == "numpy"
+
+
+def test_a_stopwatch_counts_and_percentiles_are_in_order() -> None:
+    answer = Stopwatch().stop().answer(3, 4, more=5)
+    assert {"count": 3, "sum": 4, "more": 5}.items() <= answer.items()
+    assert percentiles([5, 1, 3], 9) == {"p50_ns": 3, "p99_ns": 5, "count": 3, "sum": 9}
