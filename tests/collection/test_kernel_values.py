@@ -9,8 +9,7 @@ import anyio
 import pytest
 
 import aiobpf
-from aiobpf.kernel.kallsyms import symbol_address
-from aiobpf.kernel.kconfig import kernel_config
+from aiobpf.kernel.kallsyms import symbol_address, symbol_addresses
 
 OBJECTS = Path(__file__).parent.parent / "objects"
 PACKET = bytes(64)
@@ -48,8 +47,8 @@ async def test_addresses_of_kernel_symbols_are_put_in() -> None:
 
 
 async def test_a_kernel_variable_is_read_by_its_type() -> None:
-    if "CONFIG_KALLSYMS_ALL" not in kernel_config():
-        pytest.skip("CONFIG_KALLSYMS_ALL not set: the verifier finds no variable of this kernel")
+    if not symbol_addresses(["runqueues"]):
+        pytest.skip("kallsyms lists no variables (CONFIG_KALLSYMS_ALL not set), and the verifier looks there")
     async with aiobpf.load(OBJECTS / "externs.bpf.o", programs=["symbols"]) as coll, coll.attach():
         coll.variables["seen"].value = [1 << 40, 0, 0, 0, 0, 0]
         for _ in range(50):
