@@ -47,10 +47,6 @@ class Map:
     """
 
     __slots__ = (
-        "_decode_key",
-        "_decode_value",
-        "_encode_key",
-        "_encode_value",
         "_fd",
         "elements",
         "flags",
@@ -96,12 +92,10 @@ class Map:
         self.spec = spec
         self.pin_path: str | None = None
         cpus = len(kernel.possible_cpus()) if type in PER_CPU_TYPES else 1
+        # Their methods are not looked up before they are needed: looking is what compiles them, and many maps of an
+        # object are never touched from here (0.7 ms for a struct).
         self.key_codec = key_codec(type, key_size, key_type)
         self.value_codec = value_codec(type, value_size, value_type, cpus)
-        self._encode_key = self.key_codec.encode
-        self._decode_key = self.key_codec.decode
-        self._encode_value = self.value_codec.encode
-        self._decode_value = self.value_codec.decode
         self.elements = kernel.MapElements(fd, key_size, self.value_codec.size, subject=f"map {name!r}")
         """The elements as bytes."""
 
@@ -203,20 +197,20 @@ class Map:
     # --- one element --------------------------------------------------------------------------------------------------
 
     def __getitem__(self, key: Any) -> Any:
-        raw = self.elements.lookup(self._encode_key(key))
+        raw = self.elements.lookup(self.key_codec.encode(key))
         if raw is None:
             raise MapKeyError(f"map {self.name!r} has no key {key!r}", key)
         return self._value(raw)
 
     def __setitem__(self, key: Any, value: Any) -> None:
-        self.elements.update(self._encode_key(key), self._encode_value(value), 0)
+        self.elements.update(self.key_codec.encode(key), self.value_codec.encode(value), 0)
 
     def __delitem__(self, key: Any) -> None:
-        if not self.elements.delete(self._encode_key(key)):
+        if not self.elements.delete(self.key_codec.encode(key)):
             raise MapKeyError(f"map {self.name!r} has no key {key!r}", key)
 
     def __contains__(self, key: Any) -> bool:
-        return self.elements.lookup(self._encode_key(key)) is not None
+        return self.elements.lookup(self.key_codec.encode(key)) is not None
 
     def __bool__(self) -> bool:
         return True
@@ -227,23 +221,23 @@ class Map:
     def get(self, key: Any, default: Any, *, flags: int = 0) -> Any: ...
     def get(self, key: Any, default: Any = None, *, flags: int = 0) -> Any:
         """The value under *key*, or *default*. *flags*: `UpdateFlags.LOCK` reads under the value's spin lock."""
-        raw = self.elements.lookup(self._encode_key(key), flags)
+        raw = self.elements.lookup(self.key_codec.encode(key), flags)
         return default if raw is None else self._value(raw)
 
     def lookup_bytes(self, key: Any, *, flags: int = 0) -> bytes | None:
         """The value's bytes under *key* as the kernel has them (per-CPU: all slots), or None."""
-        return self.elements.lookup(self._encode_key(key), flags)
+        return self.elements.lookup(self.key_codec.encode(key), flags)
 
     def update(self, key: Any, value: Any, flags: int = UpdateFlags.ANY) -> None:
         """Set *key* to *value*; MapKeyExistsError (NOEXIST), MapKeyError (EXIST), MapFullError when it is full."""
-        self.elements.update(self._encode_key(key), self._encode_value(value), flags)
+        self.elements.update(self.key_codec.encode(key), self.value_codec.encode(value), flags)
 
     def pop(self, key: Any = _MISSING, default: Any = _MISSING) -> Any:
         """Remove *key* and give its value, in one step of the kernel (hash maps since 5.14), else lookup and delete.
 
         Without a key: the next value of a queue or stack. MapKeyError where there is none and no *default*.
         """
-        raw_key = b"" if key is _MISSING else self._encode_key(key)
+        raw_key = b"" if key is _MISSING else self.key_codec.encode(key)
         try:
             raw = self.elements.lookup_and_delete(raw_key)
         except KernelError as error:
@@ -260,13 +254,13 @@ class Map:
         return default
 
     def _value(self, raw: bytes) -> Any:
-        value = self._decode_value(raw)
+        value = self.value_codec.decode(raw)
         return Map.from_id(value) if self.type in MAP_IN_MAP_TYPES else value
 
     # --- all elements -------------------------------------------------------------------------------------------------
 
     def __iter__(self) -> Iterator[Any]:
-        decode = self._decode_key
+        decode = self.key_codec.decode
         return map(decode, self.elements.keys())
 
     def keys(self) -> Iterator[Any]:
@@ -275,7 +269,7 @@ class Map:
 
     def items(self) -> Iterator[tuple[Any, Any]]:
         """Keys and values, in batches where the kernel can (5.6), else one by one; promises as `keys`."""
-        decode_key, value = self._decode_key, self._value
+        decode_key, value = self.key_codec.decode, self._value
         for raw_key, raw_value in self.elements.items():
             yield decode_key(raw_key), value(raw_value)
 
@@ -294,12 +288,12 @@ class Map:
     def update_many(self, items: Mapping[Any, Any] | Iterable[tuple[Any, Any]], flags: int = UpdateFlags.ANY) -> int:
         """Set many elements in as few system calls as the kernel allows; how many were set."""
         pairs = items.items() if hasattr(items, "items") else items
-        encode_key, encode_value = self._encode_key, self._encode_value
+        encode_key, encode_value = self.key_codec.encode, self.value_codec.encode
         return self.elements.update_many([(encode_key(key), encode_value(value)) for key, value in pairs], flags)
 
     def delete_many(self, keys: Iterable[Any]) -> int:
         """Delete many keys; how many were there."""
-        encode = self._encode_key
+        encode = self.key_codec.encode
         return self.elements.delete_many([encode(key) for key in keys])
 
     def numpy(self) -> tuple[Any, Any]:
@@ -310,14 +304,14 @@ class Map:
 
     def push(self, value: Any, *, overwrite: bool = False) -> None:
         """Append to a queue or stack; MapFullError when it is full, unless *overwrite* drops the oldest (BPF_EXIST)."""
-        self.elements.update(b"", self._encode_value(value), UpdateFlags.EXIST if overwrite else UpdateFlags.ANY)
+        self.elements.update(b"", self.value_codec.encode(value), UpdateFlags.EXIST if overwrite else UpdateFlags.ANY)
 
     def peek(self) -> Any:
         """The next value of a queue or stack, left there; MapKeyError when it is empty."""
         raw = self.elements.lookup(b"")
         if raw is None:
             raise MapKeyError(f"map {self.name!r} is empty", None)
-        return self._decode_value(raw)
+        return self.value_codec.decode(raw)
 
     # --- the whole map ------------------------------------------------------------------------------------------------
 
