@@ -48,6 +48,7 @@ class Map:
 
     __slots__ = (
         "_fd",
+        "_holds_maps",
         "elements",
         "flags",
         "key_codec",
@@ -96,6 +97,7 @@ class Map:
         # object are never touched from here (0.7 ms for a struct).
         self.key_codec = key_codec(type, key_size, key_type)
         self.value_codec = value_codec(type, value_size, value_type, cpus)
+        self._holds_maps = type in MAP_IN_MAP_TYPES  # an enum's hash is Python code: not for each lookup
         self.elements = kernel.MapElements(fd, key_size, self.value_codec.size, subject=f"map {name!r}")
         """The elements as bytes."""
 
@@ -255,7 +257,7 @@ class Map:
 
     def _value(self, raw: bytes) -> Any:
         value = self.value_codec.decode(raw)
-        return Map.from_id(value) if self.type in MAP_IN_MAP_TYPES else value
+        return Map.from_id(value) if self._holds_maps else value
 
     # --- all elements -------------------------------------------------------------------------------------------------
 
