@@ -101,7 +101,8 @@ def fit_to_kernel(spec: MapSpec) -> MapSpec:
     """*spec* with what the kernel wants filled in: sizes of fd arrays, entries by CPU, ring sizes, mappable data."""
     spec = attrs.evolve(spec)  # a shallow copy: only sizes, entries and flags change
     if spec.type in _FD_ARRAYS | MAP_IN_MAP_TYPES:
-        spec.value_size = spec.value_size or 4
+        # A perf array's value type says what a record is; what it holds are fds.
+        spec.value_size = 4 if spec.type == MapType.PERF_EVENT_ARRAY else spec.value_size or 4
         if spec.type != MapType.HASH_OF_MAPS:
             spec.key_size = spec.key_size or 4
     if spec.type == MapType.PERF_EVENT_ARRAY and spec.max_entries == 0:
