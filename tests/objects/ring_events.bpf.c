@@ -72,7 +72,7 @@ int produce(struct __sk_buff *skb)
 		event->length = 1500;
 		event->delta = -7;
 		__builtin_memset(event->comm, 0, sizeof(event->comm));
-		bpf_get_current_comm(event->comm, sizeof(event->comm));
+		event->comm[0] = 'r'; /* not the task's: before 6.18 a socket filter may not ask for it (seen in 6.12) */
 		__builtin_memset(event->digest, 0xab, sizeof(event->digest));
 		event->pointer = (void *)0xffff800000001000ULL;
 		event->is_last = i + 1 == burst;
