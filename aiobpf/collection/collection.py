@@ -11,7 +11,6 @@ from aiobpf.collection.names import Names
 from aiobpf.errors import ClosedError, SpecError
 from aiobpf.kernel.worker import in_worker
 from aiobpf.runtime import LoadOptions, LogPolicy, Map, Opening, Program, Variable
-from aiobpf.stream import PerfBuffer, RingBuffer
 from aiobpf.uapi import MapType
 
 if TYPE_CHECKING:
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from aiobpf.collection.load import Loaded
     from aiobpf.kernel.btf import KernelBtfCache
     from aiobpf.spec import CollectionSpec
+    from aiobpf.stream import PerfBuffer, RingBuffer
 
     Source = CollectionSpec | str | PathLike[str] | bytes
 
@@ -134,6 +134,8 @@ class Collection:
         whose fields are matched by name; by default the BTF type of the map's values, else bytes. *options* are those
         of `RingBuffer` or `PerfBuffer`.
         """
+        from aiobpf.stream import PerfBuffer, RingBuffer
+
         self._open()
         map_ = self.maps[name]
         if map_.type == MapType.RINGBUF:

@@ -1,40 +1,62 @@
 """Where a program can hang, as data, and the Link that keeps it there.
 
 ``program.attach(Kprobe("vfs_read"))``, or by the program's section: both are the same data. docs/links.md says for each
-kind what it needs and what survives.
+kind what it needs and what survives. Names are imported when they are first used.
 """
 
-from aiobpf.link.cgroup import Cgroup, CgroupMode
-from aiobpf.link.kprobe import Kprobe, Kretprobe
-from aiobpf.link.link import Link
-from aiobpf.link.perf_event import PerfEvent, SoftwareEvent
-from aiobpf.link.probe_mode import ProbeMode
-from aiobpf.link.raw_tracepoint import RawTracepoint
-from aiobpf.link.registry import KINDS, Unattachable, kind_of
-from aiobpf.link.tracepoint import Tracepoint
-from aiobpf.link.tracing import Fentry, Fexit, TpBtf
-from aiobpf.link.uprobe import Uprobe, Uretprobe
-from aiobpf.link.xdp import Xdp, XdpMode
+from __future__ import annotations
 
-__all__ = [
-    "KINDS",
-    "Cgroup",
-    "CgroupMode",
-    "Fentry",
-    "Fexit",
-    "Kprobe",
-    "Kretprobe",
-    "Link",
-    "PerfEvent",
-    "ProbeMode",
-    "RawTracepoint",
-    "SoftwareEvent",
-    "TpBtf",
-    "Tracepoint",
-    "Unattachable",
-    "Uprobe",
-    "Uretprobe",
-    "Xdp",
-    "XdpMode",
-    "kind_of",
-]
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from aiobpf.link.cgroup import Cgroup as Cgroup
+    from aiobpf.link.cgroup import CgroupMode as CgroupMode
+    from aiobpf.link.kprobe import Kprobe as Kprobe
+    from aiobpf.link.kprobe import Kretprobe as Kretprobe
+    from aiobpf.link.link import Link as Link
+    from aiobpf.link.perf_event import PerfEvent as PerfEvent
+    from aiobpf.link.perf_event import SoftwareEvent as SoftwareEvent
+    from aiobpf.link.probe_mode import ProbeMode as ProbeMode
+    from aiobpf.link.raw_tracepoint import RawTracepoint as RawTracepoint
+    from aiobpf.link.registry import KINDS as KINDS
+    from aiobpf.link.registry import Unattachable as Unattachable
+    from aiobpf.link.registry import kind_of as kind_of
+    from aiobpf.link.tracepoint import Tracepoint as Tracepoint
+    from aiobpf.link.tracing import Fentry as Fentry
+    from aiobpf.link.tracing import Fexit as Fexit
+    from aiobpf.link.tracing import TpBtf as TpBtf
+    from aiobpf.link.uprobe import Uprobe as Uprobe
+    from aiobpf.link.uprobe import Uretprobe as Uretprobe
+    from aiobpf.link.xdp import Xdp as Xdp
+    from aiobpf.link.xdp import XdpMode as XdpMode
+
+_HOMES = {
+    "cgroup": "Cgroup CgroupMode",
+    "kprobe": "Kprobe Kretprobe",
+    "link": "Link",
+    "perf_event": "PerfEvent SoftwareEvent",
+    "probe_mode": "ProbeMode",
+    "raw_tracepoint": "RawTracepoint",
+    "registry": "KINDS Unattachable kind_of",
+    "tracepoint": "Tracepoint",
+    "tracing": "Fentry Fexit TpBtf",
+    "uprobe": "Uprobe Uretprobe",
+    "xdp": "Xdp XdpMode",
+}
+_MODULES = {name: module for module, names in _HOMES.items() for name in names.split()}
+
+__all__ = sorted(_MODULES)  # noqa: PLE0605
+
+
+def __getattr__(name: str) -> object:
+    module = _MODULES.get(name)
+    if module is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value: object = getattr(import_module(f"{__name__}.{module}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__
