@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 
@@ -43,7 +42,7 @@ def kernels(session: nox.Session) -> None:
     """The kernel tests in a virtual machine, for each kernel given (default 6.12): no KVM needed."""
     install(session, "test")
     wanted = session.posargs or KERNELS
-    session.run("python", "tests/vm/kernels.py", *wanted, env={"PATH": os.environ["PATH"]})
+    session.run("python", "-m", "tests.vm.kernels", *wanted)
 
 
 @nox.session
