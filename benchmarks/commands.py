@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import final
+from typing import TYPE_CHECKING, final
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 @final
@@ -36,7 +39,7 @@ def decode(line: str) -> tuple[str, Arguments]:
     return case, Arguments(dict(word.split("=", 1) for word in words))
 
 
-def say(answer: dict[str, object]) -> None:
+def say(answer: Mapping[str, object]) -> None:
     """Print an answer at once."""
-    sys.stdout.write(json.dumps(answer) + "\n")
+    sys.stdout.write(json.dumps(dict(answer)) + "\n")
     sys.stdout.flush()

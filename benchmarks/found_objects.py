@@ -28,6 +28,7 @@ def find_objects() -> dict[str, Path]:
     directory = WORK / "objects"
     directory.mkdir(parents=True, exist_ok=True)
     found = {path.name.removesuffix(".bpf.o"): path for path in sorted(OWN.glob("*.bpf.o"))}
+    found = {name: path for name, path in found.items() if not name.endswith(".eb")}  # of the other byte order
     found |= {path.stem: path for path in sorted(Path("/usr/lib").glob("*/bpf/*.o"))}
     for tool in sorted(TOOLS.iterdir()):
         if not tool.is_file() or tool.is_symlink() or tool.stat().st_size > 4 << 20:

@@ -87,7 +87,10 @@ def _verdict(found: Comparison | None, unit: str) -> list[str]:
     if found is None:
         return ["not measured", "", "", ""]
     cpu = "" if found.cpu_value is None else f"{found.cpu_value:.2f}{unit}"
-    return [f"{found.value:.2f}{unit}", cpu, "met" if found.is_met else "**missed**", found.detail]
+    verdict = "met" if found.is_met else "**missed**"
+    if found.is_met_by_cpu not in {None, found.is_met}:
+        verdict += " by the clock, met by CPU time" if found.is_met_by_cpu else " by the clock, **missed** by CPU time"
+    return [f"{found.value:.2f}{unit}", cpu, verdict, found.detail]
 
 
 def _case(result: Result) -> str:

@@ -7,13 +7,13 @@ from attrs import frozen
 
 @frozen
 class Sizes:
-    """Counts of one sample, and how many samples."""
+    """Counts of one sample, and how many samples: rather many short ones, for others may work on the machine."""
 
-    rounds: int = 11
+    rounds: int = 15
     records_64: int = 200_000
     records_512: int = 30_000
     wake_ups: int = 300
-    lookups: int = 100_000
+    lookups: int = 20_000
     scan_entries: int = 1_000_000
     objects: int = 24
     loads: int = 7

@@ -31,7 +31,7 @@ class Workload:
             name: collection.maps[name] for name in ("ring_64", "ring_512", "lookups", "scanned")
         }
         self._next = 0
-        self._is_scanned_filled = False
+        self._scan_sum: int | None = None
         self.scan_entries = self._maps["scanned"].max_entries
         self._maps["lookups"].update_many((key, {"packets": key, "bytes": key * 64}) for key in range(LOOKUP_KEYS))
 
@@ -66,11 +66,10 @@ class Workload:
 
     def fill_scanned(self) -> int:
         """Fill the large map, once; the sum of its values."""
-        entries = self.scan_entries
-        if not self._is_scanned_filled:
-            self._maps["scanned"].update_many((key, key ^ 0xFFFF) for key in range(entries))
-            self._is_scanned_filled = True
-        return sum(key ^ 0xFFFF for key in range(entries))
+        if self._scan_sum is None:
+            self._maps["scanned"].update_many((key, key ^ 0xFFFF) for key in range(self.scan_entries))
+            self._scan_sum = sum(key ^ 0xFFFF for key in range(self.scan_entries))
+        return self._scan_sum
 
 
 def workload_spec(scan_entries: int) -> CollectionSpec:

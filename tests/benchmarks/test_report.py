@@ -83,6 +83,15 @@ def test_a_target_that_says_faster_is_missed_by_a_draw() -> None:
     assert not strict.is_met
 
 
+def test_a_verdict_by_the_clock_may_differ_from_that_by_cpu_time() -> None:
+    made = Result("lookup", "Lookup", "lookup")
+    made.samples = {AIOBPF: [Sample(30, 10)], CILIUM: [Sample(10, 10)]}
+    found = evolve(TIME, key="lookup", peers=(CILIUM,)).compare({"lookup": made})
+    assert found is not None
+    assert (found.is_met, found.is_met_by_cpu) == (False, True)
+    assert "| 3.00x | 1.00x | **missed** by the clock, met by CPU time |" in markdown({"lookup": made}, ABOUT)
+
+
 def test_a_target_over_objects_is_their_geometric_mean() -> None:
     results = {
         key: result(key, {AIOBPF: [time], CILIUM: [10]}) for key, time in ((f"{OPEN}a", 20.0), (f"{OPEN}b", 80.0))
