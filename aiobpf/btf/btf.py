@@ -38,7 +38,8 @@ class Btf:
     """
 
     __slots__ = (
-        "__weakref__", "_base", "_core_target", "_data", "_decoder", "_first_id", "_header", "_index", "_strings", "_tags", "_types",
+        "__weakref__", "_base", "_core_target", "_data", "_decoder", "_first_id", "_header", "_index", "_strings",
+        "_tags", "_types",
     )  # fmt: skip
 
     def __init__(self, data: bytes | mmap, base: Btf | None = None) -> None:
@@ -277,7 +278,7 @@ def _contents(path: str | PathLike[str]) -> bytes | mmap:
             size = fstat(file.fileno()).st_size
             if size:
                 # An anonymous mapping with the file put over it, since mmap of a file keeps a descriptor of its own for
-                # as long as the types live. Private, because the kernel's BTF (mappable since 6.16) refuses to be shared.
+                # as long as the types live. Private: the kernel's BTF (mappable since 6.16) refuses to be shared.
                 memory = mmap(-1, size)
                 if not lib.memory_overlay(ffi.from_buffer(memory), size, file.fileno()):
                     return memory

@@ -169,7 +169,7 @@ def arguments(compiler: Compiler, byte_order: Literal["little", "big"]) -> list[
         "-g",
         "-Wall",
         "-fno-stack-protector",
-        # A vmlinux.h of 7.x has structs as unnamed members of others (-fms-extensions is how the kernel is built since).
+        # A vmlinux.h of 7.x has structs as unnamed members of others (the kernel is built with -fms-extensions since).
         "-fms-extensions",
         "-Wno-microsoft-anon-tag",
         f"-D__TARGET_ARCH_{arch}",

@@ -60,9 +60,7 @@ class MapDefinition:
     """Of the pointers to inner maps or programs, from the start of the section; None if it has none."""
 
 
-def read_map_definitions(
-    file: ElfFile, section: Section, symbols: SymbolTable, btf: Btf | None
-) -> list[MapDefinition]:
+def read_map_definitions(file: ElfFile, section: Section, symbols: SymbolTable, btf: Btf | None) -> list[MapDefinition]:
     """The maps of section ``.maps``, by offset. Raises ElfError naming the map and its field."""
     if btf is None:
         raise ElfError("section '.maps' needs BTF, which the file lacks: compile it with -g")

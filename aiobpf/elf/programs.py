@@ -52,9 +52,7 @@ def read_code(file: ElfFile, section: Section, table: Section | None, places: Pl
     _split(section, instructions, functions, relocator.calls)
 
 
-def _split(
-    section: Section, instructions: Instructions, functions: list[Function], calls: dict[int, Function]
-) -> None:
+def _split(section: Section, instructions: Instructions, functions: list[Function], calls: dict[int, Function]) -> None:
     starts = sorted({function.start: function.name for function in reversed(functions)}.items())
     try:
         instructions.attach_slots(SYMBOL, array("I", [start for start, _ in starts]), [name for _, name in starts])

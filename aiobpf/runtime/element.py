@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import struct
 import sys
-from typing import TYPE_CHECKING, Any, Protocol, SupportsIndex, final, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, SupportsIndex, cast, final, runtime_checkable
 
 from aiobpf.btf import codec
 from aiobpf.errors import CodecError
@@ -170,5 +170,5 @@ def _plain(size: int, btf_type: Type | None, fallback: ElementCodec | None) -> E
         except CodecError:  # a type without a value (a function, a forward declaration): its bytes are still there
             typed = None
         if typed is not None and typed.size == size:
-            return typed
+            return cast("ElementCodec", typed)  # pyright does not see through its cached properties
     return fallback if fallback is not None else BytesElement(size)

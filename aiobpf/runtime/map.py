@@ -289,7 +289,7 @@ class Map:
 
     def update_many(self, items: Mapping[Any, Any] | Iterable[tuple[Any, Any]], flags: int = UpdateFlags.ANY) -> int:
         """Set many elements in as few system calls as the kernel allows; how many were set."""
-        pairs = items.items() if hasattr(items, "items") else items
+        pairs = items.items() if hasattr(items, "items") else items  # pyright: ignore[reportAttributeAccessIssue]
         encode_key, encode_value = self.key_codec.encode, self.value_codec.encode
         return self.elements.update_many([(encode_key(key), encode_value(value)) for key, value in pairs], flags)
 

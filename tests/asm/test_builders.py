@@ -64,4 +64,4 @@ def test_helpers_are_known_by_number_and_by_name() -> None:
 
 def test_an_unknown_name_of_the_package_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="no_such_name"):
-        asm.no_such_name  # noqa: B018 - looking is the test
+        asm.no_such_name

@@ -212,9 +212,9 @@ def test_a_function_of_no_prototype_and_a_section_of_no_variable() -> None:
     btf = Btf.from_bytes(raw(integer + words(1, kind(12), 1) + words(1, kind(15, vlen=1), 4, 1, 0, 4)))
     function, section = btf.by_name("name", Function), btf.by_name("name", DataSection)
     with pytest.raises(BtfError, match="not a prototype"):
-        function.type  # noqa: B018
+        function.type
     with pytest.raises(BtfError, match="which is no variable"):
-        section.variables[0].variable  # noqa: B018
+        section.variables[0].variable
 
 
 def test_functions_that_are_each_others_prototype() -> None:
@@ -227,7 +227,7 @@ def test_members_with_broken_names_are_found_when_asked_for() -> None:
     btf = Btf.from_bytes(raw(words(1, kind(4, vlen=1), 4, 77, 1, 0)))
     found = btf.by_name("name", Struct)
     with pytest.raises(BtfError, match="string 77 is past the end"):
-        found.members  # noqa: B018
+        found.members
 
 
 def test_typedefs_in_a_circle_end() -> None:

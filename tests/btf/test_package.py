@@ -30,7 +30,7 @@ def test_type_checkers_see_the_same_names() -> None:
 
 def test_an_unknown_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="has no attribute 'nonsense'"):
-        btf.nonsense  # noqa: B018
+        btf.nonsense
 
 
 def test_no_module_hides_a_name() -> None:

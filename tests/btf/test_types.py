@@ -128,7 +128,7 @@ def test_repr_names_the_type_and_never_fails() -> None:
 def test_a_reference_of_no_btf_is_an_error() -> None:
     pointer = Pointer(7)  # type: ignore[arg-type]
     with pytest.raises(BtfError, match="Pointer refers to type id 7 of no BTF"):
-        pointer.target  # noqa: B018
+        pointer.target
 
 
 def test_qualifiers_are_stripped() -> None:
@@ -224,13 +224,13 @@ def test_alignment_costs_each_struct_once() -> None:
 def test_a_function_must_have_a_prototype() -> None:
     function = Function("f", INT)  # type: ignore[arg-type]
     with pytest.raises(BtfError, match="function 'f' has for type the INT 'int', not a prototype"):
-        function.type  # noqa: B018
+        function.type
 
 
 def test_a_section_must_hold_variables() -> None:
     place = SectionVariable(INT, 0, 4)  # type: ignore[arg-type]
     with pytest.raises(BtfError, match="which is no variable"):
-        place.variable  # noqa: B018
+        place.variable
 
 
 def test_tags_are_kept_as_written() -> None:

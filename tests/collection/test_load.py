@@ -348,7 +348,7 @@ async def test_automatic_attach_is_all_or_nothing_and_seen_to_work() -> None:
         }
         coll.variables["answer"].value = blank
         os.getppid()
-        assert coll.variables["answer"].value.pid == 0  # detached: it no longer runs
+        assert coll.variables.answer.value.pid == 0  # detached: it no longer runs
 
 
 async def test_a_collection_without_a_place_to_attach_says_so() -> None:

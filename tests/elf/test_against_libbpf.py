@@ -33,7 +33,6 @@ REFUSED = {
 }
 
 
-
 @pytest.fixture(scope="session")
 def oracle(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], dict[str, Any]]:
     compiler = shutil.which("cc")

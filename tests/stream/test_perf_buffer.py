@@ -103,12 +103,12 @@ async def test_a_cancelled_wait_does_not_eat_the_next_records_readiness(perf: Pr
 @pytest.mark.everywhere
 async def test_records_below_the_wake_up_count_come_with_the_interval(perf: Producer) -> None:
     async with PerfBuffer(perf.map, wakeup_events=1000, flush_interval=0.02) as stream:
+        found: list[Any] = []
+
+        async def read() -> None:
+            found.extend(await take(stream, 5))
+
         async with anyio.create_task_group() as tasks:
-            found: list[Any] = []
-
-            async def read() -> None:
-                found.extend(await take(stream, 5))
-
             tasks.start_soon(read)
             await anyio.sleep(0.03)
             perf.submit(5)

@@ -83,8 +83,9 @@ async def test_an_idle_reader_of_a_ring_sleeps(ring: Producer, looks: list[str])
 
 @pytest.mark.everywhere
 async def test_each_burst_is_one_wake_up(ring: Producer) -> None:
+    seen: list[int] = []
+
     async with RingBuffer(ring.map) as stream, anyio.create_task_group() as tasks:
-        seen: list[int] = []
 
         async def read() -> None:
             seen.extend([len(batch) async for batch in stream.batches()])
