@@ -83,6 +83,8 @@ if TYPE_CHECKING:
     from aiobpf.kernel.pins import pin as pin
     from aiobpf.kernel.program_run import TestRun as TestRun
     from aiobpf.kernel.program_run import test_run as test_run
+    from aiobpf.kernel.programs import LOG_MAX as LOG_MAX
+    from aiobpf.kernel.programs import LogTooSmallError as LogTooSmallError
     from aiobpf.kernel.programs import bind_map as bind_map
     from aiobpf.kernel.programs import load_btf as load_btf
     from aiobpf.kernel.programs import load_program as load_program
@@ -115,7 +117,7 @@ _HOMES = {
     "memlock": "raise_memlock_limit",
     "pins": "open_pin pin",
     "program_run": "TestRun test_run",
-    "programs": "bind_map load_btf load_program log_text",
+    "programs": "LOG_MAX LogTooSmallError bind_map load_btf load_program log_text",
     "release": "kernel_release kernel_version kernel_version_code",
     "tracefs": "Tracefs",
     "worker": "close_in_worker in_worker worker_limiter",

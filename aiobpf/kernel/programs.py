@@ -44,6 +44,12 @@ LOG_MAX = (1 << 30) - 1
 """The longest verifier log that every kernel takes: UINT_MAX >> 2 since 5.12 (older: >> 8, 16 MiB)."""
 
 
+class LogTooSmallError(KernelError):
+    """The verifier's log did not fit: *needed* is the bytes it takes (6.4), or 0 where the kernel does not say."""
+
+    needed: int = 0
+
+
 def load_program(
     type: int,  # noqa: A002 the field's own word
     code: Buffer,
@@ -73,8 +79,8 @@ def load_program(
     *attach_btf_id* is a type of vmlinux, of the module whose BTF object is *attach_btf*, or of *attach_program*.
     *fd_array*: what pseudo sources with an index refer to; *fd_array_bound* (6.14) also binds each map to the program.
 
-    The verifier writes *log* (NUL-terminated; `log_text`) at *log_level* 1 to 7. It is cut, and the load fails with
-    ENOSPC, where the log is longer (before 6.4; later kernels keep its end).
+    The verifier writes *log* (NUL-terminated; `log_text`) at *log_level* 1 to 7. Where it does not fit, the load fails
+    with LogTooSmallError (ENOSPC), and *log* has its beginning (before 6.4) or its end.
 
     Tried again up to `LOAD_ATTEMPTS` times on EAGAIN, never on EINTR. KernelError with the errno; what the verifier
     meant is the caller's to find in *log*. EPERM of a trampoline type with all privileges is NotSupportedError.
@@ -119,6 +125,10 @@ def load_program(
         error = try_fd(Command.PROG_LOAD, attr, owner)
         if error != errno.EAGAIN:
             break
+    if error == errno.ENOSPC and log is not None:
+        cut = LogTooSmallError(error, "BPF_PROG_LOAD", what)
+        cut.needed = attr["log_true_size"]
+        raise cut
     if error:
         raise _load_error(error, what, type, expected_attach_type, log)
     return owner

@@ -6,7 +6,7 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from aiobpf.btf import Function, Typedef
-from aiobpf.errors import SpecError, UnresolvedSymbolError
+from aiobpf.errors import NotSupportedError, SpecError, UnresolvedSymbolError
 from aiobpf.uapi import AttachType, ProgramType
 
 if TYPE_CHECKING:
@@ -19,12 +19,23 @@ _FUNCTION_TARGETS = frozenset(
     {AttachType.TRACE_FENTRY, AttachType.TRACE_FEXIT, AttachType.MODIFY_RETURN, AttachType.TRACE_FSESSION}
 )
 
+_LATER = {
+    ProgramType.EXT: "replacing a function of another program (freplace) is not there yet",
+    ProgramType.STRUCT_OPS: "struct_ops is not there yet",
+}
+
 
 def attach_target(spec: ProgramSpec, context: LoadContext) -> KernelType | None:
     """What *spec* is verified against, or None where its type needs nothing of the kind.
 
-    UnresolvedSymbolError where this kernel has no such function, tracepoint or hook.
+    UnresolvedSymbolError where this kernel has no such function, tracepoint or hook; NotSupportedError for what a spec
+    cannot name yet.
     """
+    if spec.type in _LATER:
+        raise NotSupportedError(
+            f"program {spec.name!r} (section {spec.section!r}): {_LATER[spec.type]}",
+            hint="Leave it out: load(..., programs=[...])",
+        )
     names = _target_names(spec)
     if names is None:
         return None

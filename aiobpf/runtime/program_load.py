@@ -6,16 +6,14 @@
 
 from __future__ import annotations
 
-import errno
 import sys
 from typing import TYPE_CHECKING, final
 
-from aiobpf import asm, kernel
+from aiobpf import asm
 from aiobpf.asm import REFERENCE
 from aiobpf.asm.opcodes import LD_IMM64
 from aiobpf.btf import CORE_RELOCATION, relocate_instructions
-from aiobpf.errors import KernelError, NotSupportedError, SpecError, UnresolvedSymbolError, VerifierError
-from aiobpf.kernel import features
+from aiobpf.errors import CoreRelocationError, NotSupportedError, SpecError, UnresolvedSymbolError
 from aiobpf.runtime.attach_target import attach_target
 from aiobpf.runtime.kconfig_values import KCONFIG
 from aiobpf.runtime.load_context import LoadContext
@@ -23,7 +21,7 @@ from aiobpf.runtime.map_create import create_empty_map, fill_map
 from aiobpf.runtime.map_key import MAP
 from aiobpf.runtime.program import Program
 from aiobpf.runtime.program_externs import resolve_externs
-from aiobpf.runtime.verifier import explain, read_log, source_at
+from aiobpf.runtime.submission import Submission
 from aiobpf.spec import EXTERN, ExternKind
 from aiobpf.uapi import ProgramType
 
@@ -57,82 +55,35 @@ class Prepared:
         self._context = context
         self._instructions = instructions = spec.instructions.copy()
         self._fd_array: list[int] = []
-        if CORE_RELOCATION in instructions.metadata_keys():
-            relocate_instructions(instructions, context.relocator)
-        resolve_externs(instructions, context, self._fd_array)
+        try:
+            if CORE_RELOCATION in instructions.metadata_keys():
+                relocate_instructions(instructions, context.relocator)
+            resolve_externs(instructions, context, self._fd_array)
+        except CoreRelocationError as error:
+            raise CoreRelocationError(f"program {spec.name!r}: {error}") from error
+        except UnresolvedSymbolError as error:
+            raise UnresolvedSymbolError(f"program {spec.name!r}: {error}", error.symbol) from error
         context.replace_missing_helpers(instructions)
         self._target: KernelType | None = attach_target(spec, context)
         self._func_info, self._line_info = context.btf.add_program(instructions)
 
     def load(self, maps: Mapping[str, Map]) -> Program:
         """Ask the verifier; VerifierError, MissingPrivilegeError or NotSupportedError name the program."""
-        instructions = self._instructions
-        _put_maps(instructions, self.spec, maps)
-        code = instructions.encode(sys.byteorder)
-        log = self._context.options.log
-        if log.always:
-            text, fd = self._attempt(code, log.level, log.size)
-        else:
-            try:
-                _, fd = self._attempt(code, 0, 0)
-                text = ""
-            except NotSupportedError:
-                raise
-            except KernelError as quiet:
-                # Some refusals come before the verifier: no log can say more, and privilege has a message of its own.
-                if quiet.errno in {errno.EPERM, errno.E2BIG, errno.ENOMEM, errno.EFAULT, errno.EMFILE, errno.ENFILE}:
-                    raise self._refused(quiet, "") from quiet
-                text, fd = self._attempt(code, log.level, log.size)
-        return Program(fd, name=self.spec.name, type=self.spec.type, spec=self.spec, log=text)
-
-    def _attempt(self, code: bytes, level: int, size: int) -> tuple[str, kernel.OwnedFd]:
-        """One load with a log of *level*, its buffer doubled while it is too small."""
-        spec, context, target = self.spec, self._context, self._target
-        while True:
-            log = bytearray(size) if level else None
-            try:
-                fd = kernel.load_program(
-                    spec.type,
-                    code,
-                    spec.license,
-                    name=spec.name,
-                    flags=spec.flags,
-                    expected_attach_type=spec.attach_type or 0,
-                    attach_btf_id=0 if target is None else target.type_id,
-                    attach_btf=None if target is None else target.btf_fd,
-                    btf=context.btf.fd if self._func_info or self._line_info else None,
-                    func_info=self._func_info,
-                    line_info=self._line_info,
-                    fd_array=self._fd_array,
-                    kernel_version=spec.kernel_version,
-                    log=log,
-                    log_level=level,
-                    token=context.options.token,
-                )
-            except KernelError as error:
-                if error.errno == errno.ENOSPC and log is not None and size < context.options.log.max_size:
-                    size = min(size * 2, context.options.log.max_size)
-                    continue
-                raise self._refused(error, kernel.log_text(log) if log is not None else "") from error
-            return (kernel.log_text(log) if log is not None else ""), fd
-
-    def _refused(self, error: KernelError, log: str) -> Exception:
-        """The error that says most of why the kernel refused."""
-        if not log:
-            if error.errno == errno.EINVAL and not features.supports_program_type(self.spec.type):
-                return NotSupportedError(f"a {self.spec.type.name} program ({self.spec.name!r})")
-            return error
-        verdict = read_log(log)
-        reason, hint = explain(self._instructions, verdict)
-        return VerifierError(
-            error.errno or 0,
-            self.spec.name,
-            reason,
-            log=log,
-            instruction=verdict.slot,
-            source=None if verdict.slot is None else source_at(self._instructions, verdict.slot),
-            hint=hint,
-        )
+        spec, context, instructions = self.spec, self._context, self._instructions
+        _put_maps(instructions, spec, maps)
+        fd, log = Submission(
+            spec,
+            instructions,
+            instructions.encode(sys.byteorder),
+            context.options.log,
+            btf=context.btf.fd if self._func_info or self._line_info else None,
+            func_info=self._func_info,
+            line_info=self._line_info,
+            fd_array=tuple(self._fd_array),
+            target=self._target,
+            token=context.options.token,
+        ).load()
+        return Program(fd, name=spec.name, type=spec.type, spec=spec, log=log)
 
 
 def _put_maps(instructions: Instructions, spec: ProgramSpec, maps: Mapping[str, Map]) -> None:

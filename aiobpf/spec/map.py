@@ -44,6 +44,8 @@ class MapSpec:
     pinning: Pinning = Pinning.NONE
     map_extra: int = 0
     numa_node: int | None = None
+    ifindex: int = 0
+    """The interface that the map is offloaded to; 0 for none."""
     is_frozen: bool = False
     """Frozen once its contents are in: .rodata and .kconfig."""
     section: str | None = None

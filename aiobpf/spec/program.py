@@ -32,6 +32,8 @@ class ProgramSpec:
     license: str = ""
     flags: int = 0
     kernel_version: int = 0
+    ifindex: int = 0
+    """The interface that an XDP program is bound to (BPF_F_XDP_DEV_BOUND_ONLY, 6.3) or offloaded to; 0 for none."""
     byte_order: Literal["little", "big"] = "little"
     autoload: bool = True
     """False for a section whose name begins with "?", and for one whose type is not known."""

@@ -1,0 +1,171 @@
+"""One program before the verifier: quietly first, then with a log that grows until it fits."""
+
+from __future__ import annotations
+
+import errno
+from typing import TYPE_CHECKING, final
+
+from attrs import frozen
+
+from aiobpf import asm, kernel
+from aiobpf.errors import KernelError, NotSupportedError, VerifierError, kernel_error
+from aiobpf.kernel import features
+from aiobpf.runtime.verifier import explain, source_at
+from aiobpf.runtime.verifier_log import read_log
+from aiobpf.uapi import ProgramFlags, ProgramType
+
+if TYPE_CHECKING:
+    from aiobpf.kernel import OwnedFd
+    from aiobpf.kernel.btf import KernelType
+    from aiobpf.runtime.options import LogPolicy
+    from aiobpf.spec import ProgramSpec
+
+# What no log can say more about: the verifier was not reached.
+_WITHOUT_LOG = frozenset({errno.ENOMEM, errno.EMFILE, errno.ENFILE})
+_SMALLEST = 128  # older kernels refuse a log below that (kernel/bpf/verifier.c, until 5.16)
+_GROWTH = 4
+_SLACK = 4096
+_MAX_INSTRUCTIONS = 1_000_000
+
+
+@final
+@frozen
+class Submission:
+    """Everything that BPF_PROG_LOAD is told, and the program it was made from, for the words of a refusal."""
+
+    spec: ProgramSpec
+    instructions: asm.Instructions
+    code: bytes
+    policy: LogPolicy
+    btf: OwnedFd | None = None
+    func_info: bytes = b""
+    line_info: bytes = b""
+    fd_array: tuple[int, ...] = ()
+    target: KernelType | None = None
+    token: int | None = None
+
+    def load(self) -> tuple[OwnedFd, str]:
+        """The program, and its log if one was asked for; VerifierError, MissingPrivilegeError, NotSupportedError.
+
+        A program that loads costs one system call. Refused, it is tried again for the log: the errno of both tries is
+        the verifier's, but for a log that cannot be had whole.
+        """
+        if self.policy.always:
+            return self._load_with_log(None)
+        try:
+            return self._attempt(None), ""
+        except KernelError as quiet:
+            if quiet.errno in _WITHOUT_LOG:
+                raise
+            return self._load_with_log(quiet)
+
+    def _load_with_log(self, quiet: KernelError | None) -> tuple[OwnedFd, str]:
+        policy = self.policy
+        limit = min(policy.max_size, kernel.LOG_MAX)
+        size = min(max(policy.size, _SMALLEST), limit)
+        text = ""
+        while True:
+            log = bytearray(size)
+            try:
+                fd = self._attempt(log)
+            except KernelError as error:
+                cut, text = text, kernel.log_text(log)
+                if not _is_cut(error, len(text), size):
+                    if error.errno == errno.EINVAL and not text and cut:
+                        # Before 5.12 (6f8a57ccf851) no log may be over 16 MiB: it has to do with what there was.
+                        return self._without_whole_log(quiet, cut)
+                    raise self._refused(error, text) from error
+                if size >= limit:
+                    return self._without_whole_log(quiet, text)
+                needed = error.needed + _SLACK if isinstance(error, kernel.LogTooSmallError) and error.needed else 0
+                size = min(needed if needed > size else size * _GROWTH, limit)
+            else:
+                return fd, kernel.log_text(log)
+
+    def _without_whole_log(self, quiet: KernelError | None, text: str) -> tuple[OwnedFd, str]:
+        """The program or its refusal, with as much of the log as there is."""
+        if quiet is not None:
+            raise self._refused(quiet, text) from quiet
+        try:
+            return self._attempt(None), text
+        except KernelError as error:
+            raise self._refused(error, text) from error
+
+    def _attempt(self, log: bytearray | None) -> OwnedFd:
+        spec, target = self.spec, self.target
+        return kernel.load_program(
+            spec.type,
+            self.code,
+            spec.license,
+            name=spec.name,
+            flags=spec.flags,
+            expected_attach_type=spec.attach_type or 0,
+            attach_btf_id=0 if target is None else target.type_id,
+            attach_btf=None if target is None else target.btf_fd,
+            btf=self.btf,
+            func_info=self.func_info if self.btf is not None else b"",
+            line_info=self.line_info if self.btf is not None else b"",
+            fd_array=self.fd_array,
+            kernel_version=spec.kernel_version,
+            ifindex=spec.ifindex,
+            log=log,
+            log_level=0 if log is None else self.policy.level,
+            token=self.token,
+        )
+
+    # --- refusals -----------------------------------------------------------------------------------------------------
+
+    def _refused(self, error: KernelError, log: str) -> Exception:
+        """The error that says most of why the kernel refused."""
+        if not log:
+            return self._refused_unread(error)
+        verdict = read_log(log)
+        reason, hint = explain(self.instructions, verdict)
+        return VerifierError(
+            error.errno or 0,
+            self.spec.name,
+            reason,
+            log=log,
+            instruction=verdict.slot,
+            source=None if verdict.slot is None else source_at(self.instructions, verdict.slot),
+            hint=hint,
+        )
+
+    def _refused_unread(self, error: KernelError) -> Exception:
+        """Refused before the verifier wrote anything."""
+        spec = self.spec
+        hint = None
+        if error.errno == errno.EINVAL:
+            if not features.supports_program_type(spec.type):
+                return NotSupportedError(f"a {spec.type.name} program ({spec.name!r})")
+            if spec.flags & ProgramFlags.XDP_HAS_FRAGS and not _takes_flag(spec.type, ProgramFlags.XDP_HAS_FRAGS):
+                return NotSupportedError(f"an XDP program that takes packets in fragments ({spec.name!r})", "5.18")
+            what = [spec.attach_type.name] if spec.attach_type else []
+            what += [flag.name or "" for flag in ProgramFlags(spec.flags)]
+            if what:
+                hint = f"The kernel gives no reason: it may be older than {' or '.join(what)}"
+        elif error.errno == errno.E2BIG:
+            slots = len(self.code) // 8
+            if slots > _MAX_INSTRUCTIONS:
+                hint = f"It has {slots} instructions, and {_MAX_INSTRUCTIONS} is the most"
+            elif self.fd_array:
+                return NotSupportedError(f"kernel functions of modules (program {spec.name!r})", "5.16")
+            else:
+                hint = f"It has {slots} instructions; without CAP_BPF 4096 is the most"
+        if hint is None:
+            return error
+        return kernel_error(error.errno or 0, error.operation, error.subject, hint)
+
+
+def _is_cut(error: KernelError, length: int, size: int) -> bool:
+    """Whether the log was too small. Before 6.4 a failure to write it (EFAULT) may take the place of ENOSPC."""
+    return error.errno == errno.ENOSPC or (error.errno == errno.EFAULT and length >= size - 1)
+
+
+def _takes_flag(program_type: ProgramType, flag: ProgramFlags) -> bool:
+    code = asm.Instructions([asm.mov(asm.R0, 0), asm.exit_()]).encode()
+    try:
+        kernel.load_program(program_type, code, flags=flag).close()
+    except KernelError as error:
+        return error.errno != errno.EINVAL
+    return True
