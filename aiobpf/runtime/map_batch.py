@@ -50,8 +50,9 @@ def numpy_arrays(map_: Map) -> tuple[Any, Any]:
         raise ImportError("Map.numpy() needs numpy: pip install 'aiobpf[numpy]'") from error
     keys, values = bytearray(), bytearray()
     for batch_keys, batch_values, count in map_.elements.scan(65536):
-        keys += batch_keys[: count * map_.key_codec.size]
-        values += batch_values[: count * map_.value_codec.size]
+        # Views: a slice of a bytearray is a copy of its own.
+        keys += memoryview(batch_keys)[: count * map_.key_codec.size]
+        values += memoryview(batch_values)[: count * map_.value_codec.size]
     return (
         np.frombuffer(keys, _dtype(map_.key_codec, np)),
         np.frombuffer(values, _dtype(map_.value_codec, np)),
