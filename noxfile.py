@@ -69,6 +69,17 @@ def contract(session: nox.Session) -> None:
 
 
 @nox.session
+def wheel(session: nox.Session) -> None:
+    """Build the sdist and, from it, the wheel; look inside, and run it in a fresh environment of each Python found."""
+    session.install("-q", *nox.project.dependency_groups(PROJECT, "wheel"))
+    folder = session.create_tmp()
+    for old in Path(folder).glob("aiobpf-*"):
+        old.unlink()
+    session.run("python", "-m", "build", "--outdir", folder, silent=True)
+    session.run("python", "-m", "pytest", "-p", "no:cacheprovider", "tests/wheel", env={"AIOBPF_DIST": folder})
+
+
+@nox.session
 def docs(session: nox.Session) -> None:
     """The documentation, warnings being errors."""
     install(session, "docs")
