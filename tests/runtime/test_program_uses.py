@@ -97,7 +97,7 @@ async def test_a_map_is_tied_to_a_program_that_does_not_use_it() -> None:
             tied[0] = 9
             owner.bind_map(tied)
             number = tied.info().id
-        assert number in kernel.program_info(owner._fd).map_ids
+        assert (await owner.info()).map_ids == (number,)
         async with Map.from_id(number) as found:
             assert found.lookup_bytes(0) == struct.pack("=Q", 9)
 
@@ -128,3 +128,16 @@ async def test_newer_helpers_become_older_ones_where_the_kernel_lacks_them(monke
         pass
     assert calls == [asm.Helper["PROBE_READ_KERNEL"], asm.Helper["PROBE_READ"]]
     assert spec.instructions[4].constant == asm.Helper["PROBE_READ_KERNEL"], "the spec stays as it was"
+
+
+async def test_the_kernel_knows_a_program_by_the_tag_that_is_computed_here() -> None:
+    spec = program(ProgramType.SOCKET_FILTER, asm.ld_imm64(R2, 1 << 40), asm.mov(R0, 3), asm.exit_())
+    async with Program.load(spec) as loaded:
+        info = await loaded.info()
+    code = spec.instructions
+    tag = code.tag("sha256") if kernel.kernel_release() >= (6, 18) else code.tag("sha1")
+    assert info.tag == tag.hex()
+    assert info.kernel.type == ProgramType.SOCKET_FILTER
+    assert info.kernel.load_time_ns > 0
+    if kernel.kernel_release() >= (5, 16):
+        assert info.kernel.verified_instructions == 3
