@@ -21,6 +21,7 @@ async def test_other_tasks_have_their_turn_at_each_batch() -> None:
         name="large", type=MapType.HASH, key_size=4, value_size=4, max_entries=4000, key=U32, value=U32
     )  # fmt: skip
     turns = 0
+    batches: list[int] = []
 
     async def count() -> None:
         nonlocal turns
@@ -32,7 +33,7 @@ async def test_other_tasks_have_their_turn_at_each_batch() -> None:
         large.update_many((i, i) for i in range(4000))
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(count)
-            batches = [len(keys) async for keys, _ in large.batches(100)]
+            batches += [len(keys) async for keys, _ in large.batches(100)]
             tasks.cancel_scope.cancel()
     assert sum(batches) == 4000
     assert turns >= len(batches) - 1 >= 10
