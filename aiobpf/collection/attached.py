@@ -79,8 +79,11 @@ async def attach_programs(programs: Sequence[Program], *, required: bool) -> Att
                 + (", ".join(f"{p.name!r} ({p.type.name})" for p in programs) or "there is none")
                 + "; attach each with program.attach(kind)"
             )
-    except BaseException:
-        await Attached(links, ()).aclose()
+    except BaseException as error:
+        try:
+            await Attached(links, ()).aclose()
+        except Exception as failure:  # the first error is the one to tell
+            error.add_note(f"What was attached already could not be detached: {failure}")
         raise
     return Attached(links, tuple(skipped))
 

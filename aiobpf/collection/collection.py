@@ -62,6 +62,8 @@ class Collection:
         limiter: CapacityLimiter | None = None,
     ) -> Collection:
         """`aiobpf.load` without the ``async with``: the caller ends it with `aclose`."""
+        if isinstance(programs, str):
+            raise SpecError(f"programs is a collection of names: programs=[{programs!r}]")
         plan = LoadPlan(
             replace_maps=dict(replace_maps or {}),
             pin_path=pin_path,
@@ -224,4 +226,4 @@ def load(
 
 
 def _dispose(loaded: object) -> None:
-    cast("Loaded", loaded).close()
+    cast("Loaded", loaded).undo()

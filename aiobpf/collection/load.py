@@ -6,6 +6,7 @@ what refers to programs. Nothing here awaits; a worker thread runs it whole.
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any, final
 
 from attrs import define, field, frozen
@@ -21,7 +22,7 @@ from aiobpf.spec import CollectionSpec
 if TYPE_CHECKING:
     from os import PathLike
 
-    from aiobpf.spec import MapSpec, ProgramSpec
+    from aiobpf.spec import ProgramSpec
 
 
 @frozen
@@ -45,16 +46,16 @@ class Loaded:
     variables: dict[str, Variable] = field(factory=dict)
     sections: list[Section] = field(factory=list)
     pinned: list[Map] = field(factory=list)
-    """Maps that this load gave a pin: a load that fails takes it away again."""
+    """Maps that this load gave a pin."""
     _owned: list[Map | Program] = field(factory=list)
 
     def add_map(self, name: str, made: Map) -> None:
         self._owned.append(made)
         self.maps[name] = made
 
-    def add_program(self, made: Program) -> None:
+    def add_program(self, name: str, made: Program) -> None:
         self._owned.append(made)
-        self.programs[made.name] = made
+        self.programs[name] = made
         if made.spec is not None:
             made.default_kind = kind_of(made.spec)
 
@@ -69,6 +70,13 @@ class Loaded:
         """Close everything in reverse order, in place."""
         for closeable in self._take():
             closeable.close()
+
+    def undo(self) -> None:
+        """As if it had never been loaded: the pins that it gave go too. Never an error of its own."""
+        for map_ in self.pinned:
+            with contextlib.suppress(OSError):
+                map_.unpin()
+        self.close()
 
     async def aclose(self) -> None:
         """Close everything in reverse order, in one worker job."""
@@ -90,38 +98,35 @@ def load_collection(source: CollectionSpec | str | PathLike[str] | bytes, plan: 
     loaded = Loaded(spec)
     try:
         with LoadContext(plan.options, spec.types) as context:
-            prepared = [Prepared(program, context) for program in chosen]
+            prepared = {name: Prepared(program, context) for name, program in chosen.items()}
             for map_spec in spec.maps.values():
                 context.btf.add_map(map_spec)
             context.btf.load(plan.options.token)
             new = _open_maps(loaded, spec, plan, context)
-            for map_spec in new:
-                _fill(loaded, map_spec, context, with_programs=False)
-            for program in prepared:
-                loaded.add_program(program.load(loaded.maps))
-            for map_spec in new:
-                _fill(loaded, map_spec, context, with_programs=True)
+            held = [_fill(loaded, name, context) for name in new]
+            for name, program in prepared.items():
+                loaded.add_program(name, program.load(loaded.maps))
+            for name, contents in zip(new, held, strict=True):
+                fill_map(loaded.maps[name], contents, loaded.maps, loaded.programs)
         _make_variables(loaded, spec)
     except BaseException:
-        for map_ in loaded.pinned:
-            map_.unpin()
-        loaded.close()
+        loaded.undo()
         raise
     return loaded
 
 
-def _chosen(spec: CollectionSpec, plan: LoadPlan) -> list[ProgramSpec]:
+def _chosen(spec: CollectionSpec, plan: LoadPlan) -> dict[str, ProgramSpec]:
     if plan.programs is None:
-        return [program for program in spec.programs.values() if program.autoload]
+        return {name: program for name, program in spec.programs.items() if program.autoload}
     unknown = plan.programs - spec.programs.keys()
     if unknown:
         raise SpecError(f"the object has no program {', '.join(map(repr, sorted(unknown)))}")
-    return [program for name, program in spec.programs.items() if name in plan.programs]
+    return {name: program for name, program in spec.programs.items() if name in plan.programs}
 
 
-def _open_maps(loaded: Loaded, spec: CollectionSpec, plan: LoadPlan, context: LoadContext) -> list[MapSpec]:
-    """Replace, find by pin or create every map; the specs of those that are new."""
-    new: list[MapSpec] = []
+def _open_maps(loaded: Loaded, spec: CollectionSpec, plan: LoadPlan, context: LoadContext) -> list[str]:
+    """Replace, find by pin or create every map; the names of those that are new."""
+    new: list[str] = []
     for name, map_spec in spec.maps.items():
         given = plan.replace_maps.get(name)
         if given is not None:
@@ -131,23 +136,24 @@ def _open_maps(loaded: Loaded, spec: CollectionSpec, plan: LoadPlan, context: Lo
         made, is_new = open_or_create(map_spec, plan.pin_path, context.btf, token=plan.options.token)
         loaded.add_map(name, made)
         if is_new:
-            new.append(map_spec)
+            new.append(name)
             if made.pin_path is not None:
                 loaded.pinned.append(made)
     return new
 
 
-def _fill(loaded: Loaded, map_spec: MapSpec, context: LoadContext, *, with_programs: bool) -> None:
-    """Write what a new map holds at first: everything but programs before they are loaded, programs after."""
-    names = loaded.spec.programs
-    contents = context.contents(map_spec, loaded.spec.externs.values())
-    now = {
-        key: value for key, value in contents.items() if (isinstance(value, str) and value in names) == with_programs
-    }
-    made = loaded.maps[map_spec.name]
-    fill_map(made, now, loaded.maps, loaded.programs)
-    if map_spec.is_frozen and not with_programs:
+def _fill(loaded: Loaded, name: str, context: LoadContext) -> dict[bytes, bytes | str]:
+    """Write what a new map holds at first, and freeze it if it says so; what is left to write is programs."""
+    spec, made = loaded.spec, loaded.maps[name]
+    now: dict[bytes, bytes | str] = {}
+    later: dict[bytes, bytes | str] = {}
+    for key, value in context.contents(name, spec.maps[name], spec.externs.values()).items():
+        is_program = isinstance(value, str) and value in spec.programs
+        (later if is_program else now)[key] = value
+    fill_map(made, now, loaded.maps, {})
+    if spec.maps[name].is_frozen:
         made.freeze()
+    return later
 
 
 def _make_variables(loaded: Loaded, spec: CollectionSpec) -> None:
@@ -155,7 +161,9 @@ def _make_variables(loaded: Loaded, spec: CollectionSpec) -> None:
     for name, variable in spec.variables.items():
         section = sections.get(variable.section)
         if section is None:
-            map_spec = spec.maps[variable.section]
+            map_spec = spec.maps.get(variable.section)
+            if map_spec is None:
+                raise SpecError(f"variable {name!r} lies in {variable.section}, of which the spec has no map")
             section = Section(loaded.maps[variable.section], is_read_only=map_spec.is_frozen)
             sections[variable.section] = section
             loaded.sections.append(section)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from aiobpf.errors import kernel_error
 from aiobpf.kernel.fd import FdLike, OwnedFd, number
@@ -33,11 +34,24 @@ def pin(fd: FdLike, path: str | PathLike[str], *, subject: str = "") -> None:
         raise kernel_error(error, "BPF_OBJ_PIN", what, hint)
 
 
-def open_pin(path: str | PathLike[str], *, flags: int = 0) -> OwnedFd:
-    """The object pinned at *path* (BPF_OBJ_GET). *flags*: MapFlags.RDONLY or WRONLY for a map."""
+def open_pin(
+    path: str | PathLike[str], *, flags: int = 0, kind: Literal["map", "prog", "link"] | None = None
+) -> OwnedFd:
+    """The object pinned at *path* (BPF_OBJ_GET). *flags*: MapFlags.RDONLY or WRONLY for a map.
+
+    KernelError: ENOENT, EACCES, EINVAL where it is another *kind* of object.
+    """
     text = os.fspath(path)
     attr = _OBJECT.make(pathname=os.fsencode(text) + b"\0", file_flags=flags)
-    return new_fd(Command.OBJ_GET, attr, f"pin {text}")
+    fd = new_fd(Command.OBJ_GET, attr, f"pin {text}")
+    if kind is not None:
+        # BPF_OBJ_GET_INFO_BY_FD would take any kind and fill in its own struct; only the file tells.
+        with contextlib.suppress(FileNotFoundError):  # no /proc
+            found = os.readlink(f"/proc/self/fd/{fd.fileno()}").removeprefix("anon_inode:").strip("[]")
+            if found.startswith("bpf") and found.partition("bpf")[2].lstrip("-_") != kind:
+                fd.close()
+                raise kernel_error(errno.EINVAL, "BPF_OBJ_GET", f"pin {text}", f"It is a {found}, not a bpf-{kind}")
+    return fd
 
 
 def _is_bpffs(directory: str) -> bool:

@@ -24,6 +24,10 @@ PER_CPU_TYPES = frozenset(
 )
 MAP_IN_MAP_TYPES = frozenset({MapType.ARRAY_OF_MAPS, MapType.HASH_OF_MAPS})
 FD_VALUE_TYPES = MAP_IN_MAP_TYPES | {MapType.PROG_ARRAY, MapType.PERF_EVENT_ARRAY, MapType.CGROUP_ARRAY}
+BTF_TYPES = frozenset(
+    {MapType.SK_STORAGE, MapType.INODE_STORAGE, MapType.TASK_STORAGE, MapType.CGRP_STORAGE, MapType.STRUCT_OPS}
+)
+"""Which do not work without BTF."""
 INDEXED_TYPES = frozenset(
     {
         MapType.ARRAY,
@@ -144,6 +148,10 @@ class PerCpuElement:
         else:
             values = [self._value.encode(value)] * self._cpus
         return b"".join(one.ljust(self._stride, b"\0") for one in values)
+
+    def spread(self, raw: bytes) -> bytes:
+        """The bytes of one CPU's value for all of them."""
+        return raw.ljust(self._stride, b"\0") * self._cpus
 
     def decode(self, buffer: bytes, offset: int = 0) -> PerCpu[Any]:
         decode, stride = self._value.decode, self._stride

@@ -6,6 +6,7 @@ import sys
 from functools import cached_property
 from typing import TYPE_CHECKING, final
 
+from aiobpf import kernel
 from aiobpf.asm import CallKind
 from aiobpf.btf import Btf, CoreRelocator
 from aiobpf.errors import BtfError, NotSupportedError
@@ -40,6 +41,7 @@ class LoadContext:
         self.btf = ProgramBtf(types)
 
     def __enter__(self) -> LoadContext:
+        kernel.raise_memlock_limit()
         return self
 
     def __exit__(
@@ -106,9 +108,9 @@ class LoadContext:
             for index, old in calls:
                 instructions.patch(index, constant=old)
 
-    def contents(self, spec: MapSpec, externs: Iterable[Extern] = ()) -> Mapping[bytes, bytes | str]:
-        """What the map of *spec* holds at first; that of .kconfig is asked of the running kernel."""
-        if spec.name != KCONFIG:
+    def contents(self, name: str, spec: MapSpec, externs: Iterable[Extern] = ()) -> Mapping[bytes, bytes | str]:
+        """What the map *name* holds at first; that of .kconfig is asked of the running kernel."""
+        if name != KCONFIG:
             return spec.contents
         values = [extern for extern in externs if extern.kind is ExternKind.KCONFIG]
         return {bytes(4): kconfig_contents(spec.value_size, values)}

@@ -11,7 +11,7 @@ import os
 from typing import TYPE_CHECKING, Any, final, overload
 
 from aiobpf import kernel
-from aiobpf.errors import ClosedError, KernelError, MapKeyError
+from aiobpf.errors import ClosedError, KernelError, MapKeyError, NotSupportedError
 from aiobpf.kernel.worker import in_worker
 from aiobpf.runtime.attach import Opening
 from aiobpf.runtime.element import (
@@ -104,15 +104,18 @@ class Map:
     # --- making one ---------------------------------------------------------------------------------------------------
 
     @classmethod
-    def create(cls, spec: MapSpec, *, token: int | None = None) -> Opening[Map]:
+    def create(
+        cls, spec: MapSpec, *, pin_path: str | PathLike[str] | None = None, token: int | None = None
+    ) -> Opening[Map]:
         """Create the map of *spec*, fill in its contents and freeze it if it says so.
 
-        ``await`` gives the map, ``async with`` closes it at the end. Contents that name other maps or programs need
-        their collection: SpecError. KernelError (EINVAL, EPERM, ENOMEM, E2BIG) names the map.
+        ``await`` gives the map, ``async with`` closes it at the end. A map that is pinned by name is found in the
+        folder *pin_path* or made and pinned there. Contents that name other maps or programs need their collection:
+        SpecError. KernelError (EINVAL, EPERM, ENOMEM, E2BIG) names the map.
         """
         from aiobpf.runtime.map_create import create_map
 
-        return Opening(lambda: in_worker(create_map, spec, token, dispose=Map.close))
+        return Opening(lambda: in_worker(create_map, spec, pin_path, token, dispose=Map.close))
 
     @classmethod
     def from_id(cls, id: int) -> Map:  # noqa: A002 - the field's own word
@@ -122,7 +125,9 @@ class Map:
     @classmethod
     def from_pin(cls, path: str | PathLike[str]) -> Map:
         """The map pinned at *path* in a bpffs."""
-        return cls.from_fd(kernel.open_pin(path))
+        found = cls.from_fd(kernel.open_pin(path, kind="map"))
+        found.pin_path = os.fspath(path)
+        return found
 
     @classmethod
     def from_fd(cls, fd: OwnedFd, spec: MapSpec | None = None, types: Btf | None = None) -> Map:
@@ -135,7 +140,7 @@ class Map:
             return cls(
                 fd,
                 name=info.name if spec is None else spec.name,
-                type=MapType(info.type),
+                type=_known_type(info.type),
                 key_size=info.key_size,
                 value_size=info.value_size,
                 max_entries=info.max_entries,
@@ -331,7 +336,7 @@ class Map:
         self.pin_path = os.fspath(path)
 
     def unpin(self) -> None:
-        """Take the name away that `pin` gave; nothing if there is none, or someone else took it away."""
+        """Take away the name that `pin` gave or the map was found by; nothing if there is none any more."""
         path, self.pin_path = self.pin_path, None
         if path is not None:
             with contextlib.suppress(FileNotFoundError):
@@ -366,3 +371,10 @@ class Map:
         state = "closed " if self.is_closed else ""
         sizes = f"key={self.key_size} value={self.value_size} max_entries={self.max_entries}"
         return f"<{state}Map {self.name!r} {self.type.name} {sizes}>"
+
+
+def _known_type(number: int) -> MapType:
+    try:
+        return MapType(number)
+    except ValueError:
+        raise NotSupportedError(f"map type {number}, which is newer than this library,") from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import mmap as _mmap
 import os
@@ -11,9 +12,9 @@ from typing import TYPE_CHECKING
 import attrs
 
 from aiobpf import kernel
-from aiobpf.errors import KernelError, MissingPrivilegeError, NotSupportedError, SpecError
+from aiobpf.errors import KernelError, NotSupportedError, ObjectExistsError, SpecError
 from aiobpf.kernel import features
-from aiobpf.runtime.element import MAP_IN_MAP_TYPES, PER_CPU_TYPES
+from aiobpf.runtime.element import BTF_TYPES, MAP_IN_MAP_TYPES, PerCpuElement
 from aiobpf.runtime.map import Map
 from aiobpf.spec import Pinning
 from aiobpf.uapi import MapFlags, MapType
@@ -50,15 +51,6 @@ _WITHOUT_BTF = frozenset(
         MapType.ARENA,
     }
 )
-_NEED_BTF = frozenset(
-    {
-        MapType.SK_STORAGE,
-        MapType.INODE_STORAGE,
-        MapType.TASK_STORAGE,
-        MapType.CGRP_STORAGE,
-        MapType.STRUCT_OPS,
-    }
-)
 _FD = struct.Struct("=I")
 _RINGS = frozenset({MapType.RINGBUF, MapType.USER_RINGBUF})
 _FD_ARRAYS = frozenset({MapType.PERF_EVENT_ARRAY, MapType.PROG_ARRAY, MapType.CGROUP_ARRAY})
@@ -79,22 +71,32 @@ _SINCE: Mapping[MapType, str] = {
 }
 
 
-def create_map(spec: MapSpec, token: int | None = None) -> Map:
+def create_map(spec: MapSpec, pin_path: str | PathLike[str] | None = None, token: int | None = None) -> Map:
     """The map of *spec* alone, filled and frozen; its contents name no other map or program."""
     from aiobpf.runtime.program_btf import ProgramBtf
 
+    kernel.raise_memlock_limit()
     with ProgramBtf() as btf:
         btf.add_map(spec)
         btf.load(token)
-        made = create_empty_map(spec, btf, token=token)
+        made, is_new = open_or_create(spec, pin_path, btf, token=token)
+    if not is_new:
+        return made
     try:
         fill_map(made, spec.contents, {}, {})
         if spec.is_frozen:
             made.freeze()
     except BaseException:
-        made.close()
+        undo(made)
         raise
     return made
+
+
+def undo(made: Map) -> None:
+    """Take back a map that was made for nothing, and its pin; never an error of its own."""
+    with contextlib.suppress(OSError):
+        made.unpin()
+    made.close()
 
 
 def fit_to_kernel(spec: MapSpec) -> MapSpec:
@@ -126,6 +128,8 @@ def create_empty_map(spec: MapSpec, types: TypeIds, *, token: int | None = None)
     """The map of *spec* with nothing in it; *types* knows the ids of its key and value in a loaded BTF."""
     spec = fit_to_kernel(spec)
     subject = f"map {spec.name!r}"
+    if spec.type == MapType.STRUCT_OPS:
+        raise NotSupportedError(f"{subject}: struct_ops is not there yet")
     inner: Map | None = None
     if spec.type in MAP_IN_MAP_TYPES:
         if spec.inner is None:
@@ -171,6 +175,7 @@ def _create(spec: MapSpec, types: TypeIds, inner: Map | None, token: int | None)
             flags=spec.flags,
             inner=inner,
             map_extra=spec.map_extra,
+            ifindex=spec.ifindex,
             numa_node=spec.numa_node,
             token=token,
             btf=None if ids is None else types.fd,
@@ -181,11 +186,9 @@ def _create(spec: MapSpec, types: TypeIds, inner: Map | None, token: int | None)
     ids = None if spec.type in _WITHOUT_BTF else types.map_ids(spec)
     try:
         return create(ids)
-    except MissingPrivilegeError:
-        raise
-    except KernelError:
+    except KernelError as error:
         # Some types take only some BTF (a trie's key must be a struct); most do without, as libbpf does.
-        if ids is None or spec.type in _NEED_BTF:
+        if ids is None or spec.type in BTF_TYPES or error.errno not in kernel.UNSUPPORTED_ERRNOS:
             raise
         return create(None)
 
@@ -204,9 +207,9 @@ def fill_map(
             if target is None:
                 raise SpecError(f"map {made.name!r} is to hold {value!r}, which is no map or program that was loaded")
             elements.update(key, _FD.pack(target.fileno()), 0)
-        elif made.type in PER_CPU_TYPES:
-            elements.update(key, made.value_codec.encode(value), 0)
-        elif any(value) or made.type != MapType.ARRAY:  # an array begins as zeros
+        elif isinstance(made.value_codec, PerCpuElement):
+            elements.update(key, made.value_codec.spread(value), 0)
+        elif made.type != MapType.ARRAY or value != bytes(len(value)):  # an array begins as zeros
             elements.update(key, value, 0)
 
 
@@ -215,8 +218,8 @@ def open_or_create(
 ) -> tuple[Map, bool]:
     """The map pinned under its name in *pin_path* if it asks for that and is there, else a new one; whether it is new.
 
-    A new one is pinned. SpecError where the spec asks for a pin and no folder was given, or where the pinned map is
-    another kind of map than the spec's.
+    A new one is pinned. SpecError where the spec asks for a pin and no folder was given, or where what is pinned there
+    is no map, or another kind of map than the spec's.
     """
     if spec.pinning == Pinning.NONE:
         return create_empty_map(spec, types, token=token), True
@@ -226,15 +229,19 @@ def open_or_create(
         )
     path = os.path.join(os.fspath(pin_path), _file_name(spec.name))
     try:
-        fd = kernel.open_pin(path)
+        fd = kernel.open_pin(path, kind="map")
     except FileNotFoundError:
         made = create_empty_map(spec, types, token=token)
         try:
             made.pin(path)
+        except ObjectExistsError:  # someone pinned theirs between the look and this: that one counts
+            made.close()
+            fd = kernel.open_pin(path, kind="map")
         except BaseException:
             made.close()
             raise
-        return made, True
+        else:
+            return made, True
     found = Map.from_fd(fd, spec, types.source)
     found.pin_path = path
     try:
@@ -256,8 +263,19 @@ def require_compatible(found: Map, spec: MapSpec, what: str) -> None:
     spec = fit_to_kernel(spec)
     differences = [
         f"{field} {getattr(found, field)!r} instead of {getattr(spec, field)!r}"
-        for field in ("type", "key_size", "value_size", "max_entries", "flags")
+        for field in ("type", "key_size", "value_size", "max_entries")
         if getattr(found, field) != getattr(spec, field)
     ]
+    has, needs = _kept_flags(found.type, found.flags), _kept_flags(spec.type, spec.flags)
+    if has != needs:
+        differences.append(f"flags {has!r} instead of {needs!r}")
     if differences:
         raise SpecError(f"{what} does not fit map {spec.name!r}: it has {', '.join(differences)}")
+
+
+def _kept_flags(type_: MapType, flags: int) -> MapFlags:
+    """Those of *flags* that say what a map is; the others are about a descriptor, or set by the kernel itself."""
+    kept = MapFlags(flags) & ~(MapFlags.RDONLY | MapFlags.WRONLY | MapFlags.NUMA_NODE | MapFlags.TOKEN_FD)
+    if type_ in {MapType.DEVMAP, MapType.DEVMAP_HASH}:
+        kept &= ~MapFlags.RDONLY_PROG  # the kernel adds it (kernel/bpf/devmap.c)
+    return kept

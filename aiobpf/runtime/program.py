@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, TypeVar, final
 
 from aiobpf import kernel
-from aiobpf.errors import ClosedError, SpecError
+from aiobpf.errors import ClosedError, NotSupportedError, SpecError
 from aiobpf.kernel.worker import in_worker
 from aiobpf.runtime.attach import AttachKind, Closeable, Opening
 from aiobpf.runtime.options import LoadOptions
@@ -66,14 +66,14 @@ class Program:
     @classmethod
     def from_pin(cls, path: str | PathLike[str]) -> Program:
         """The program pinned at *path* in a bpffs."""
-        return cls.from_fd(kernel.open_pin(path))
+        return cls.from_fd(kernel.open_pin(path, kind="prog"))
 
     @classmethod
     def from_fd(cls, fd: OwnedFd) -> Program:
         """A program that is open already; it owns *fd* from here on, also if this fails."""
         try:
             info = kernel.program_info(fd)
-            return cls(fd, name=info.name, type=ProgramType(info.type))
+            return cls(fd, name=info.name, type=_known_type(info.type))
         except BaseException:
             fd.close()
             raise
@@ -195,3 +195,10 @@ class Program:
 
     def __repr__(self) -> str:
         return f"<{'closed ' if self.is_closed else ''}Program {self.name!r} {self.type.name}>"
+
+
+def _known_type(number: int) -> ProgramType:
+    try:
+        return ProgramType(number)
+    except ValueError:
+        raise NotSupportedError(f"program type {number}, which is newer than this library,") from None

@@ -7,7 +7,9 @@ are collected from the specs into one blob, once for the whole load, and every m
 from __future__ import annotations
 
 import contextlib
+import errno
 import sys
+import warnings
 from typing import TYPE_CHECKING, Protocol, final
 
 from aiobpf import kernel
@@ -15,6 +17,7 @@ from aiobpf.asm import SYMBOL
 from aiobpf.btf import BtfBuilder, DataSection, Int, IntEncoding, Void, encode_ext_infos, size_of
 from aiobpf.errors import BtfError, ClosedError, KernelError, MissingPrivilegeError, kernel_error
 from aiobpf.kernel import features
+from aiobpf.runtime.element import BTF_TYPES
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -42,10 +45,11 @@ class ProgramBtf:
     def __init__(self, source: Btf | None = None) -> None:
         self.source = source
         self.builder = BtfBuilder(byte_order=sys.byteorder)
-        self._ids: dict[str, tuple[int, int]] = {}
+        self._ids: dict[tuple[Type | None, Type], tuple[int, int]] = {}  # not by name: inner maps may share one
         self._fd: OwnedFd | None = None
         self._is_loaded = False
         self._is_needed = False
+        self._needed_by: MapSpec | None = None
 
     def __enter__(self) -> ProgramBtf:
         return self
@@ -70,8 +74,10 @@ class ProgramBtf:
             key = 0  # void: an array of one element needs no key for its DATASEC (kernel/bpf/arraymap.c, 5.2)
         else:
             return
-        self._ids[spec.name] = key, self.builder.add(spec.value)
+        self._ids[spec.key, spec.value] = key, self.builder.add(spec.value)
         self._is_needed = True
+        if spec.type in BTF_TYPES:
+            self._needed_by = spec
 
     def add_type(self, type_: Type) -> int:
         """The id that *type_* will have."""
@@ -90,7 +96,11 @@ class ProgramBtf:
         return func_info, line_info
 
     def load(self, token: int | None) -> None:
-        """Load what was collected; a kernel without BTF (before 4.18) or without what it lacks gets less of it."""
+        """Load what was collected; a kernel without BTF (before 4.18) or without what it lacks gets less of it.
+
+        A kernel that refuses it (a compiler's names that it thinks are none) gets none, with a warning: types and
+        source lines are for people, but for the maps that do not work without.
+        """
         self._is_loaded = True
         if not self._is_needed or not features.supports_btf(token):
             return
@@ -103,7 +113,10 @@ class ProgramBtf:
         except MissingPrivilegeError:
             raise
         except KernelError as error:
-            raise _explained(error, data, token) from error
+            explained = _explained(error, data, token)
+            if self._needed_by is not None or error.errno not in _REFUSALS:
+                raise explained from error
+            warnings.warn(f"{explained}. They are loaded without types and source lines", RuntimeWarning, stacklevel=2)
 
     @property
     def fd(self) -> OwnedFd | None:
@@ -114,7 +127,12 @@ class ProgramBtf:
 
     def map_ids(self, spec: MapSpec) -> tuple[int, int] | None:
         """The type ids of key and value, or None where the map goes without."""
-        return self._ids.get(spec.name) if self._fd is not None else None
+        if self._fd is None or spec.value is None or not _is_sized(spec.value, spec.value_size):
+            return None
+        return self._ids.get((spec.key, spec.value))
+
+
+_REFUSALS = kernel.UNSUPPORTED_ERRNOS | {errno.E2BIG}
 
 
 def _explained(error: KernelError, data: bytes, token: int | None) -> KernelError:

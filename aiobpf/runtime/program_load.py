@@ -22,7 +22,7 @@ from aiobpf.runtime.map_key import MAP
 from aiobpf.runtime.program import Program
 from aiobpf.runtime.program_externs import resolve_externs
 from aiobpf.runtime.submission import Submission
-from aiobpf.spec import EXTERN, ExternKind
+from aiobpf.spec import EXTERN, ExternKind, Pinning
 from aiobpf.uapi import ProgramType
 
 if TYPE_CHECKING:
@@ -121,7 +121,8 @@ def _is_map_load(instructions: Instructions, index: int) -> bool:
 
 
 def referenced_maps(spec: ProgramSpec) -> list[str]:
-    """The names of the maps that *spec*'s instructions refer to, in order of first use; those on MAP not counted."""
+    """The names of the maps that *spec* needs: those that its instructions refer to, in order of first use, then those
+    that these hold. Maps on MAP are not counted. UnresolvedSymbolError where there is no spec of that name."""
     names: dict[str, None] = {}
     instructions = spec.instructions
     for index, reference in instructions.with_key(REFERENCE):
@@ -130,17 +131,24 @@ def referenced_maps(spec: ProgramSpec) -> list[str]:
     for _, extern in instructions.with_key(EXTERN):
         if extern.kind is ExternKind.KCONFIG:
             names[KCONFIG] = None
-    return list(names)
+    found = list(names)
+    for name in found:
+        if name not in spec.maps:
+            raise UnresolvedSymbolError(f"program {spec.name!r} refers to map {name!r}, which has no spec", name)
+        held = {value: None for value in spec.maps[name].contents.values() if isinstance(value, str)}
+        found += [value for value in held if value in spec.maps and value not in found]
+    return found
 
 
 def load_alone(spec: ProgramSpec, options: LoadOptions) -> Program:
     """One program with maps of its own, made from the specs that its references name."""
     names = referenced_maps(spec)
-    missing = [name for name in names if name not in spec.maps]
-    if missing:
-        raise UnresolvedSymbolError(
-            f"program {spec.name!r} refers to map {missing[0]!r}, which has no spec", missing[0]
-        )
+    for name in names:
+        if spec.maps[name].pinning != Pinning.NONE:
+            raise SpecError(
+                f"program {spec.name!r} refers to map {name!r}, which wants to be pinned by name: load its collection, "
+                "or put a Map on the instruction (MAP)"
+            )
     maps: dict[str, Map] = {}
     try:
         with LoadContext(options, spec.types) as context:
@@ -150,9 +158,9 @@ def load_alone(spec: ProgramSpec, options: LoadOptions) -> Program:
             context.btf.load(options.token)
             for name in names:
                 maps[name] = create_empty_map(spec.maps[name], context.btf, token=options.token)
+            externs = [extern for _, extern in spec.instructions.with_key(EXTERN)]
             for name in names:
-                externs = [extern for _, extern in spec.instructions.with_key(EXTERN)]
-                fill_map(maps[name], context.contents(spec.maps[name], externs), maps, {})
+                fill_map(maps[name], context.contents(name, spec.maps[name], externs), maps, {})
                 if spec.maps[name].is_frozen:
                     maps[name].freeze()
             program = prepared.load(maps)
