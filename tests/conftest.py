@@ -15,9 +15,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from attrs import frozen
+from hypothesis import settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+# A busy machine has slow moments, which say nothing of an example; pytest-timeout bounds each test as a whole.
+settings.register_profile("aiobpf", deadline=None)
+settings.load_profile("aiobpf")
 
 EVERY_BACKEND = {
     "asyncio": pytest.param(("asyncio", {"debug": True}), id="asyncio", marks=pytest.mark.asyncio),
