@@ -6,7 +6,6 @@ import os
 import platform
 import shutil
 import subprocess
-import sysconfig
 import time
 
 
@@ -17,16 +16,6 @@ def _processor() -> str:
             if key.strip() == "model name":
                 return value.strip()
     return platform.machine()
-
-
-def python_build() -> str:
-    """How this interpreter was compiled, which makes a difference of up to two."""
-    arguments = sysconfig.get_config_var("CONFIG_ARGS") or ""
-    options = [
-        name for name, option in (("PGO", "--enable-optimizations"), ("LTO", "--with-lto")) if option in arguments
-    ]
-    how = f"with {' and '.join(options)}" if options else "without PGO"
-    return f"{platform.python_version()} built {how}"
 
 
 def _package(name: str) -> str | None:
@@ -46,7 +35,7 @@ def describe(side_cpu: int, harness_cpu: int) -> dict[str, object]:
         "cpus": os.cpu_count(),
         "side_cpu": side_cpu,
         "harness_cpu": harness_cpu,
-        "python": python_build(),
+        "python": platform.python_version(),
         "libbpf": _package("libbpf-dev"),
         "load_before": os.getloadavg()[0],
     }

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 ABOUT = {
     "environment": {
         "date": "2026-01-01", "kernel": "6.18", "processor": "some", "cpus": 2, "side_cpu": 1, "harness_cpu": 0,
-        "python": "3.11 built with PGO", "libbpf": "1.1", "load_before": 0.5, "load_after": 0.6,
+        "python": "3.11.2", "libbpf": "1.1", "load_before": 0.5, "load_after": 0.6,
     },
     "sides": {AIOBPF: "0.1"},
     "unbuilt": {"aya (Rust)": "there is no cargo here"},
