@@ -64,11 +64,17 @@ class Lines:
 
 
 class JsonLines(Lines):
-    """One JSON object a line, ASCII only; ``map`` is the name of the event's map."""
+    """One JSON object a line, ASCII only; ``map`` is the name of the event's map, so a member so named is ``map_``."""
 
     def show(self, name: str, events: Iterable[Any]) -> None:
         record = self._formats[name].record
-        self._write([json.dumps({"map": name, **record(event)}) for event in events])
+        self._write([json.dumps(_with_map(name, record(event))) for event in events])
+
+
+def _with_map(name: str, record: Mapping[str, Any]) -> dict[str, Any]:
+    if "map" in record:
+        record = {"map_" if key == "map" else key: value for key, value in record.items()}
+    return {"map": name, **record}
 
 
 class PlainLines(Lines):

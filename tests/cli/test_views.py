@@ -82,6 +82,11 @@ def test_an_event_is_one_json_object_a_line_with_its_map() -> None:
     assert json.loads(line) == {"map": "events", **shown}
 
 
+def test_a_member_called_map_gives_way_to_the_source() -> None:
+    (line,) = lines_of(JsonLines, {"events": as_it_is()}, ("events", [{"map": 3, "pid": 1}]))
+    assert json.loads(line) == {"map": "events", "map_": 3, "pid": 1}
+
+
 def test_untyped_events_are_hex() -> None:
     (line,) = lines_of(JsonLines, {"raw": EventFormat()}, ("raw", [b"\x00\xab"]))
     assert json.loads(line) == {"map": "raw", "data": "00ab"}
