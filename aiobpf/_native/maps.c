@@ -100,6 +100,9 @@ int map_batch(const int *owner, int command, const void *in, void *out, void *ke
  * The elements after *start* (NULL: from the first), for maps without a batch lookup: up to *count keys and values,
  * packed; *count comes back as how many. Returns 0 where there may be more, -ENOENT at the end.
  *
+ * A sparse array (of maps, of programs) has a key for each hole but no value: at most *count keys are tried in one call.
+ * Where that was not enough, the key to go on from stands behind the last one found.
+ *
  * An element deleted between its key and its value is left out. A hash map starts anew after a deleted key, so a caller
  * that wants an end must stop after max_entries.
  */
@@ -128,6 +131,8 @@ int map_walk(const int *owner, const void *start, void *keys, void *values, uint
 			break;
 		result = 0;
 	}
+	if (!result && done < room && previous != (char *)keys + (size_t)done * key_size)
+		memcpy((char *)keys + (size_t)done * key_size, previous, key_size);
 	*count = done;
 	return result;
 }

@@ -81,10 +81,13 @@ class MapScan:
         if error == errno.ENOSPC:  # one bucket has more elements than there is room
             self._grow(self._room * 2)
             return 0
-        if error == errno.EINTR and (count[0] or self._stall()):
-            # Older kernels' generic batch gives up so when elements vanish under it (until 6.14); go on from there.
+        if error == errno.EINTR:
+            # Until 6.14 the generic batch gives up so at an element without a value: one that vanished, or a hole of a
+            # sparse array of maps, which it would never get across. It continues from a key, and so can a walk.
             if count[0]:
                 self._start = end
+            else:
+                self._is_batched = False
             return count[0]
         if error:
             raise elements.error(error, Command.MAP_LOOKUP_BATCH)
@@ -115,11 +118,11 @@ class MapScan:
         done = count[0]
         if error == errno.ENOENT:
             self._is_done = True
-        elif error:
+            return done
+        if error:
             raise elements.error(error, Command.MAP_GET_NEXT_KEY)
-        elif not done and not self._stall():
-            self._is_done = True
-        if done:
-            last = bytes(self._keys[(done - 1) * elements.key_size : done * elements.key_size])
-            self._start = ffi.new("uint8_t[]", last)
+        # With room left, only the keys tried ran out: the one to go on from stands behind the last one found.
+        last = done if done < self._room else done - 1
+        key = bytes(self._keys[last * elements.key_size : (last + 1) * elements.key_size])
+        self._start = ffi.new("uint8_t[]", key)
         return done

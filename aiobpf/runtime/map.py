@@ -11,7 +11,7 @@ import os
 from typing import TYPE_CHECKING, Any, final, overload
 
 from aiobpf import kernel
-from aiobpf.errors import ClosedError, KernelError, MapKeyError, NotSupportedError
+from aiobpf.errors import ClosedError, KernelError, MapKeyError, NoSuchObjectError, NotSupportedError
 from aiobpf.kernel.worker import in_worker
 from aiobpf.runtime.attach import Opening
 from aiobpf.runtime.element import (
@@ -22,6 +22,7 @@ from aiobpf.runtime.element import (
     value_codec,
 )
 from aiobpf.runtime.map_batch import Batches, numpy_arrays
+from aiobpf.runtime.map_nested import lookup_inner, open_inner
 from aiobpf.uapi import MapType, UpdateFlags
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from os import PathLike
     from types import TracebackType
 
+    from aiobpf._native._lib import View
     from aiobpf.btf import Btf, Type
     from aiobpf.kernel import MapInfo, OwnedFd
     from aiobpf.spec import MapSpec
@@ -39,7 +41,7 @@ _KEYLESS = frozenset({MapType.QUEUE, MapType.STACK, MapType.BLOOM_FILTER})
 
 @final
 class Map:
-    """A map, and the one owner of its fd.
+    """A map, and the one owner of its fd, from the constructor's call on and also if that fails.
 
     A mapping by subscript, `get`, `update`, `pop`, iteration; there is no ``len()``, since a hash map's size is known
     only by walking it. Keys and values are typed by BTF (see `aiobpf.runtime.element`); values of a per-CPU map are
@@ -80,7 +82,6 @@ class Map:
         types: Btf | None = None,
         spec: MapSpec | None = None,
     ) -> None:
-        self._fd = fd
         self.name = name
         self.type = type
         self.key_size = key_size
@@ -92,7 +93,12 @@ class Map:
         self.types = types
         self.spec = spec
         self.pin_path: str | None = None
-        cpus = len(kernel.possible_cpus()) if type in PER_CPU_TYPES else 1
+        try:
+            cpus = len(kernel.possible_cpus()) if type in PER_CPU_TYPES else 1
+        except BaseException:
+            fd.close()
+            raise
+        self._fd = fd
         # Their methods are not looked up before they are needed: looking is what compiles them, and many maps of an
         # object are never touched from here (0.7 ms for a struct).
         self.key_codec = key_codec(type, key_size, key_type)
@@ -130,16 +136,19 @@ class Map:
         return found
 
     @classmethod
-    def from_fd(cls, fd: OwnedFd, spec: MapSpec | None = None, types: Btf | None = None) -> Map:
+    def from_fd(
+        cls, fd: OwnedFd, spec: MapSpec | None = None, types: Btf | None = None, *, keeps_name: bool = False
+    ) -> Map:
         """A map that is open already; it owns *fd* from here on, also if this fails.
 
-        *spec* gives it the types of an object file's map, and *types* the object's BTF.
+        *spec* gives it the types of an object file's map, and its name unless it *keeps_name*; *types* is the object's
+        BTF.
         """
         try:
             info = kernel.map_info(fd)
             return cls(
                 fd,
-                name=info.name if spec is None else spec.name,
+                name=info.name if spec is None or keeps_name else spec.name,
                 type=_known_type(info.type),
                 key_size=info.key_size,
                 value_size=info.value_size,
@@ -204,10 +213,16 @@ class Map:
     # --- one element --------------------------------------------------------------------------------------------------
 
     def __getitem__(self, key: Any) -> Any:
-        raw = self.elements.lookup(self.key_codec.encode(key))
-        if raw is None:
-            raise MapKeyError(f"map {self.name!r} has no key {key!r}", key)
-        return self._value(raw)
+        raw_key = self.key_codec.encode(key)
+        if self._holds_maps:
+            inner = lookup_inner(self, raw_key)
+            if inner is not None:
+                return inner
+        else:
+            raw = self.elements.lookup(raw_key)
+            if raw is not None:
+                return self.value_codec.decode(raw)
+        raise MapKeyError(f"map {self.name!r} has no key {key!r}", key)
 
     def __setitem__(self, key: Any, value: Any) -> None:
         self.elements.update(self.key_codec.encode(key), self.value_codec.encode(value), 0)
@@ -228,8 +243,12 @@ class Map:
     def get(self, key: Any, default: Any, *, flags: int = 0) -> Any: ...
     def get(self, key: Any, default: Any = None, *, flags: int = 0) -> Any:
         """The value under *key*, or *default*. *flags*: `UpdateFlags.LOCK` reads under the value's spin lock."""
-        raw = self.elements.lookup(self.key_codec.encode(key), flags)
-        return default if raw is None else self._value(raw)
+        raw_key = self.key_codec.encode(key)
+        if self._holds_maps:
+            inner = lookup_inner(self, raw_key, flags)
+            return default if inner is None else inner
+        raw = self.elements.lookup(raw_key, flags)
+        return default if raw is None else self.value_codec.decode(raw)
 
     def lookup_bytes(self, key: Any, *, flags: int = 0) -> bytes | None:
         """The value's bytes under *key* as the kernel has them (per-CPU: all slots), or None."""
@@ -245,24 +264,31 @@ class Map:
         Without a key: the next value of a queue or stack. MapKeyError where there is none and no *default*.
         """
         raw_key = b"" if key is _MISSING else self.key_codec.encode(key)
-        try:
-            raw = self.elements.lookup_and_delete(raw_key)
-        except KernelError as error:
-            if key is _MISSING or error.errno not in kernel.UNSUPPORTED_ERRNOS:
-                raise
-            raw = self.elements.lookup(raw_key)
-            if raw is not None and not self.elements.delete(raw_key):
-                raw = None  # someone else was quicker: it is theirs
-        if raw is not None:
-            return self._value(raw)
+        if self._holds_maps:
+            # Opened before it is taken out: that may have been the last to hold it.
+            inner = lookup_inner(self, raw_key)
+            if inner is not None:
+                if self.elements.delete(raw_key):
+                    return inner
+                inner.close()
+        else:
+            raw = self._take(raw_key)
+            if raw is not None:
+                return self.value_codec.decode(raw)
         if default is _MISSING:
             what = "is empty" if key is _MISSING else f"has no key {key!r}"
             raise MapKeyError(f"map {self.name!r} {what}", None if key is _MISSING else key)
         return default
 
-    def _value(self, raw: bytes) -> Any:
-        value = self.value_codec.decode(raw)
-        return Map.from_id(value) if self._holds_maps else value
+    def _take(self, raw_key: bytes) -> bytes | None:
+        try:
+            return self.elements.lookup_and_delete(raw_key)
+        except KernelError as error:
+            if self.is_keyless or error.errno not in kernel.UNSUPPORTED_ERRNOS:
+                raise
+        raw = self.elements.lookup(raw_key)
+        # Where it is gone, someone else was quicker: it is theirs.
+        return raw if raw is not None and self.elements.delete(raw_key) else None
 
     # --- all elements -------------------------------------------------------------------------------------------------
 
@@ -276,13 +302,19 @@ class Map:
 
     def items(self) -> Iterator[tuple[Any, Any]]:
         """Keys and values, in batches where the kernel can (5.6), else one by one; promises as `keys`."""
-        decode_key, value = self.key_codec.decode, self._value
+        decode_key, decode_value = self.key_codec.decode, self.value_codec.decode
         for raw_key, raw_value in self.elements.items():
-            yield decode_key(raw_key), value(raw_value)
+            if self._holds_maps:
+                try:
+                    inner = open_inner(self, raw_value)
+                except NoSuchObjectError:  # taken out since the batch was read
+                    continue
+                yield decode_key(raw_key), inner
+            else:
+                yield decode_key(raw_key), decode_value(raw_value)
 
     def values(self) -> Iterator[Any]:
-        value = self._value
-        return (value(raw) for _, raw in self.elements.items())
+        return (value for _, value in self.items())
 
     def clear(self) -> None:
         """Delete every key (hash-like maps)."""
@@ -342,13 +374,20 @@ class Map:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(path)
 
-    def mmap(self, *, writable: bool = True) -> _mmap.mmap:
-        """The map's memory (arrays with MMAPABLE, since 5.5; arenas); the caller closes it.
+    def mmap(self, *, writable: bool = True) -> memoryview:
+        """The map's memory, `memory_size` bytes: arrays with MMAPABLE (5.5) and arenas (6.9).
 
-        Python's mmap keeps a duplicate of the fd until it is closed.
+        What programs write is seen at once, and the other way round. It stays mapped while the memoryview, or a slice
+        of it, is held, also after the map is closed; ``with`` or ``release()`` lets go early. KernelError: EINVAL or
+        ENOTSUPP for a map that cannot be mapped, EPERM where it is frozen and *writable*.
         """
-        access = _mmap.PROT_READ | _mmap.PROT_WRITE if writable else _mmap.PROT_READ
-        return _mmap.mmap(self.fileno(), self.memory_size, flags=_mmap.MAP_SHARED, prot=access)
+        memory = memoryview(self.shared_memory(writable=writable))
+        return memory if writable else memory.toreadonly()
+
+    def shared_memory(self, *, writable: bool) -> View:
+        """`mmap` as a buffer whose slices are copies. Not to be written to where it is not *writable*."""
+        self.fileno()  # ClosedError by name
+        return kernel.map_shared(self._fd, self.memory_size, writable=writable, what=f"map {self.name!r}")
 
     @property
     def memory_size(self) -> int:

@@ -145,23 +145,19 @@ def create_empty_map(spec: MapSpec, types: TypeIds, *, token: int | None = None)
     finally:
         if inner is not None:
             inner.close()
-    try:
-        return Map(
-            fd,
-            name=spec.name,
-            type=spec.type,
-            key_size=spec.key_size,
-            value_size=spec.value_size,
-            max_entries=spec.max_entries,
-            flags=spec.flags,
-            key_type=spec.key,
-            value_type=spec.value,
-            types=types.source,
-            spec=spec,
-        )
-    except BaseException:
-        fd.close()
-        raise
+    return Map(
+        fd,
+        name=spec.name,
+        type=spec.type,
+        key_size=spec.key_size,
+        value_size=spec.value_size,
+        max_entries=spec.max_entries,
+        flags=spec.flags,
+        key_type=spec.key,
+        value_type=spec.value,
+        types=types.source,
+        spec=spec,
+    )
 
 
 def _create(spec: MapSpec, types: TypeIds, inner: Map | None, token: int | None) -> OwnedFd:
