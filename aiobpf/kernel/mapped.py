@@ -8,7 +8,7 @@ from aiobpf._native import ffi, lib
 from aiobpf.errors import ClosedError, kernel_error
 
 if TYPE_CHECKING:
-    from aiobpf._native._lib import CData
+    from aiobpf._native._lib import CData, View
     from aiobpf.kernel.fd import OwnedFd
 
 _unmap = lib.memory_unmap
@@ -49,3 +49,18 @@ class MappedMemory:
     def __del__(self) -> None:
         if getattr(self, "_address", None) is not None:  # unset where __init__ failed
             self.close()
+
+
+def map_shared(fd: OwnedFd, length: int, *, offset: int = 0, writable: bool = False, what: str = "") -> View:
+    """*length* bytes from *offset* of what *fd* is, as a buffer that unmaps itself when nobody refers to it any more.
+
+    Nothing can be left to point at memory that is gone: every memoryview of the buffer keeps it mapped, whichever
+    thread has it. No descriptor is kept (mmap.mmap keeps a second one). Where it is not *writable*, writing to the
+    buffer ends the process: hand out only a memoryview that is read-only. KernelError (EPERM, EACCES, EINVAL, ENODEV,
+    ENOMEM) names *what*.
+    """
+    cell = ffi.new("void **")
+    error = lib.memory_map(fd.fileno(), offset, length, writable, cell)
+    if error:
+        raise kernel_error(-error, "mmap", what or fd.what)
+    return ffi.buffer(ffi.gc(cell[0], lambda address: _unmap(address, length)), length)

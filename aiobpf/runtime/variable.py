@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING, Any, final
 
 from aiobpf.btf import codec
-from aiobpf.errors import ClosedError, CodecError, NotSupportedError
+from aiobpf.errors import ClosedError, CodecError, SpecError
 
 if TYPE_CHECKING:
-    import mmap as _mmap
-
-    from aiobpf.btf import Type
+    from aiobpf._native._lib import View
+    from aiobpf.btf import Codec, Type
     from aiobpf.runtime.map import Map
     from aiobpf.spec import VariableSpec
 
@@ -19,37 +19,46 @@ if TYPE_CHECKING:
 class Section:
     """The memory of a data section's map, shared by its variables: mapped on first use, once.
 
-    Mapping needs a map made with BPF_F_MMAPABLE (5.5); the loader makes data sections so where the kernel can.
+    Mapping needs a map with BPF_F_MMAPABLE (5.5), which the loader gives to data sections. Threads may share it: who
+    reads or writes while another closes it still has the memory, as it is unmapped with the last reference.
     """
 
-    __slots__ = ("_map", "_memory", "is_read_only")
+    __slots__ = ("_is_closed", "_lock", "_map", "_memory", "is_read_only")
 
     def __init__(self, map_: Map, *, is_read_only: bool) -> None:
         self._map = map_
         self.is_read_only = is_read_only
-        self._memory: _mmap.mmap | None = None
+        self._memory: View | None = None
+        self._is_closed = False
+        self._lock = threading.Lock()
 
     @property
     def name(self) -> str:
         return self._map.name
 
     @property
-    def memory(self) -> _mmap.mmap:
-        """The mapped section; ClosedError after the collection is closed."""
+    def size(self) -> int:
+        """Bytes, without what the mapping is rounded up by."""
+        return self._map.value_size
+
+    @property
+    def memory(self) -> View:
+        """The mapped section, slices of which are copies; ClosedError after the collection is closed."""
         memory = self._memory
         if memory is None:
-            if self._map.is_closed:
+            if self._is_closed:
                 raise ClosedError(f"the collection of section {self.name!r} is closed")
-            try:
-                memory = self._memory = self._map.mmap(writable=not self.is_read_only)
-            except OSError as error:
-                raise NotSupportedError("reading variables in place", "5.5") from error
+            memory = self._map.shared_memory(writable=not self.is_read_only)
+            with self._lock:
+                if not self._is_closed:
+                    self._memory = memory
         return memory
 
     def close(self) -> None:
-        memory, self._memory = self._memory, None
-        if memory is not None:
-            memory.close()
+        """Let go of the memory; it goes when nobody is reading it any more."""
+        with self._lock:
+            self._is_closed = True
+            self._memory = None
 
 
 @final
@@ -59,15 +68,31 @@ class Variable:
     A write of up to 8 aligned bytes is one store; a larger one is not atomic to a program that runs meanwhile.
     """
 
-    __slots__ = ("_codec", "_section", "name", "offset", "size", "type")
+    __slots__ = ("_element", "_place", "_section", "name", "offset", "size", "type")
 
     def __init__(self, spec: VariableSpec, section: Section) -> None:
+        if not 0 <= spec.offset <= spec.offset + spec.size <= section.size:
+            raise SpecError(
+                f"variable {spec.name!r} is {spec.size} bytes at {spec.offset} of {section.name}, which has "
+                f"{section.size}"
+            )
         self.name = spec.name
         self.offset = spec.offset
         self.size = spec.size
         self.type: Type | None = spec.type
-        self._codec = None if spec.type is None else codec(spec.type)
+        self._element: Codec | None = None
         self._section = section
+        self._place = slice(spec.offset, spec.offset + spec.size)
+
+    @property
+    def _codec(self) -> Codec | None:
+        """Made on first use: a load has hundreds of variables, and looks at few. None for one that is bytes."""
+        if self._element is None and self.type is not None:
+            try:
+                self._element = codec(self.type)
+            except CodecError:  # a type without a value (a forward declaration): its bytes are still there
+                self.type = None
+        return self._element
 
     @property
     def section(self) -> str:
@@ -81,10 +106,10 @@ class Variable:
 
     @property
     def value(self) -> Any:
-        memory = self._section.memory
-        if self._codec is None:
-            return memory[self.offset : self.offset + self.size]
-        return self._codec.decode(memory, self.offset)
+        # One copy of all of it: a large value is as whole as it can be, and nothing refers to the memory afterwards.
+        raw = self._section.memory[self._place]
+        element = self._codec
+        return raw if element is None else element.decode(raw)
 
     @value.setter
     def value(self, value: Any) -> None:
@@ -93,10 +118,17 @@ class Variable:
                 f"variable {self.name!r} lies in {self.section}, which is read-only once it is loaded: set it in the "
                 f"spec (spec.variables[{self.name!r}].value = ...)"
             )
-        raw = value if self._codec is None else self._codec.encode(value)
+        element = self._codec
+        raw = _as_bytes(self.name, value) if element is None else element.encode(value)
         if len(raw) != self.size:
             raise CodecError(f"variable {self.name!r} has {self.size} bytes, not {len(raw)}")
-        self._section.memory[self.offset : self.offset + self.size] = raw
+        self._section.memory[self._place] = raw
 
     def __repr__(self) -> str:
         return f"<Variable {self.name!r} in {self.section}>"
+
+
+def _as_bytes(name: str, value: object) -> bytes:
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return bytes(value)
+    raise CodecError(f"variable {name!r} has no BTF type and takes bytes, not {type(value).__name__}")

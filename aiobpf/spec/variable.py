@@ -8,7 +8,7 @@ import attrs
 from attrs import define
 
 from aiobpf.btf import codec
-from aiobpf.errors import SpecError
+from aiobpf.errors import CodecError, SpecError
 
 if TYPE_CHECKING:
     from typing import Literal
@@ -55,6 +55,8 @@ class VariableSpec:
 
     @raw.setter
     def raw(self, raw: bytes) -> None:
+        if not isinstance(raw, (bytes, bytearray, memoryview)):
+            raise CodecError(f"variable {self.name!r} has no BTF type and takes bytes, not {type(raw).__name__}")
         if len(raw) != self.size:
             raise SpecError(f"variable {self.name!r} has {self.size} bytes, not {len(raw)}")
         old = self.map.contents.get(_ONE)

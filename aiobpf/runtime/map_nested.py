@@ -1,0 +1,37 @@
+"""Maps that maps hold: the kernel takes an fd and gives an id, which may be of a map that is gone by then."""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING
+
+from aiobpf import kernel
+from aiobpf.errors import KernelError, NoSuchObjectError
+
+if TYPE_CHECKING:
+    from aiobpf.runtime.map import Map
+
+_ID = struct.Struct("=I")
+_ATTEMPTS = 16
+
+
+def open_inner(outer: Map, raw_id: bytes) -> Map:
+    """The map of that id, typed as *outer*'s spec types what it holds; NoSuchObjectError if it is gone."""
+    spec = None if outer.spec is None else outer.spec.inner
+    fd = kernel.map_by_id(_ID.unpack(raw_id)[0])
+    return type(outer).from_fd(fd, spec, outer.types, keeps_name=True)
+
+
+def lookup_inner(outer: Map, key: bytes, flags: int = 0) -> Map | None:
+    """The map under *key*, or None. One that is replaced between the lookup and its opening is looked up again."""
+    gone: KernelError | None = None
+    for _ in range(_ATTEMPTS):
+        raw = outer.elements.lookup(key, flags)
+        if raw is None:
+            return None
+        try:
+            return open_inner(outer, raw)
+        except NoSuchObjectError as error:
+            gone = error
+    assert gone is not None
+    raise gone
