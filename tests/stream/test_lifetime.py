@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import gc
 import threading
+import time
+import weakref
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -37,8 +39,13 @@ def stream_of(producer: Producer) -> EventStream[Any]:
 
 
 def forget(streams: list[EventStream[Any]]) -> None:
+    """Let go of the last references; return when they are gone (a worker thread may drop its own a little later)."""
+    left = [weakref.ref(stream) for stream in streams]
     streams.clear()
-    gc.collect()  # what ran the loop may refer to it in circles
+    deadline = time.monotonic() + 5
+    while any(stream() is not None for stream in left) and time.monotonic() < deadline:
+        gc.collect()  # what ran the loop may refer to it in circles
+        time.sleep(0.01)
 
 
 @pytest.mark.everywhere
