@@ -6,6 +6,7 @@ import warnings
 from typing import TYPE_CHECKING, Any, TypeVar, cast, final
 
 from aiobpf.collection.attached import Attached, attach_programs
+from aiobpf.collection.binding import bound_fields, fill
 from aiobpf.collection.load import LoadPlan, load_collection
 from aiobpf.collection.names import Names
 from aiobpf.errors import ClosedError, SpecError
@@ -158,22 +159,13 @@ class Collection:
 
             monitor = coll.bind(Monitor)
 
-        SpecError names what the collection does not have, or has as something else.
+        An attrs class, a dataclass or a NamedTuple is made by its constructor, another one without arguments; class
+        variables are left alone. SpecError names what the collection does not have, or has as something else.
         """
-        from typing import get_type_hints
-
+        self._open()
         kinds: dict[Any, Names[Any]] = {Map: self.maps, Program: self.programs, Variable: self.variables}
-        values = {}
-        for name, kind in get_type_hints(cls).items():
-            if kind not in kinds:
-                raise SpecError(f"{cls.__name__}.{name} is annotated {kind!r}: Map, Program or Variable is needed")
-            values[name] = kinds[kind][name]
-        if "__attrs_attrs__" in cls.__dict__ or "__dataclass_fields__" in cls.__dict__:
-            return cls(**values)
-        bound = cls()
-        for name, value in values.items():
-            setattr(bound, name, value)
-        return bound
+        filled: B = fill(cls, {name: kinds[kind][name] for name, kind in bound_fields(cls).items()})
+        return filled
 
     def __repr__(self) -> str:
         state = "closed " if self.is_closed else ""

@@ -132,30 +132,30 @@ class FdElement:
 class PerCpuElement:
     """One value for each possible CPU, each in a slot rounded up to 8 bytes (kernel/bpf/arraymap.c, hashtab.c)."""
 
-    __slots__ = ("_cpus", "_stride", "_value", "size")
+    __slots__ = ("cpus", "size", "stride", "value")
 
     def __init__(self, value: ElementCodec, cpus: int) -> None:
-        self._value = value
-        self._cpus = cpus
-        self._stride = (value.size + 7) & ~7
-        self.size = self._stride * cpus
+        self.value = value
+        self.cpus = cpus
+        self.stride = (value.size + 7) & ~7
+        self.size = self.stride * cpus
 
     def encode(self, value: Any) -> bytes:
         if isinstance(value, (PerCpu, list, tuple)):
-            if len(value) != self._cpus:
-                raise CodecError(f"{len(value)} values for {self._cpus} possible CPUs")
-            values = [self._value.encode(one) for one in value]
+            if len(value) != self.cpus:
+                raise CodecError(f"{len(value)} values for {self.cpus} possible CPUs")
+            values = [self.value.encode(one) for one in value]
         else:
-            values = [self._value.encode(value)] * self._cpus
-        return b"".join(one.ljust(self._stride, b"\0") for one in values)
+            values = [self.value.encode(value)] * self.cpus
+        return b"".join(one.ljust(self.stride, b"\0") for one in values)
 
     def spread(self, raw: bytes) -> bytes:
         """The bytes of one CPU's value for all of them."""
-        return raw.ljust(self._stride, b"\0") * self._cpus
+        return raw.ljust(self.stride, b"\0") * self.cpus
 
     def decode(self, buffer: bytes, offset: int = 0) -> PerCpu[Any]:
-        decode, stride = self._value.decode, self._stride
-        return PerCpu([decode(buffer, offset + cpu * stride) for cpu in range(self._cpus)])
+        decode, stride = self.value.decode, self.stride
+        return PerCpu([decode(buffer, offset + cpu * stride) for cpu in range(self.cpus)])
 
 
 def key_codec(type_: MapType, size: int, btf_type: Type | None) -> ElementCodec:

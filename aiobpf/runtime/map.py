@@ -336,7 +336,10 @@ class Map:
         return self.elements.delete_many([encode(key) for key in keys])
 
     def numpy(self) -> tuple[Any, Any]:
-        """All keys and all values as two numpy arrays, structured where their types are structs."""
+        """All keys and all values as two numpy arrays, structured where their types are structs.
+
+        Per-CPU values have a second dimension, the CPU; values that are maps or programs are their ids.
+        """
         return numpy_arrays(self)
 
     # --- queues and stacks --------------------------------------------------------------------------------------------

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any, final
 
 from anyio.lowlevel import checkpoint
 
+from aiobpf.runtime.element import FdElement, IndexElement, PerCpuElement
+
 if TYPE_CHECKING:
     from aiobpf.runtime.map import Map
 
@@ -43,7 +45,7 @@ class Batches:
 
 
 def numpy_arrays(map_: Map) -> tuple[Any, Any]:
-    """All keys and all values of *map_* as numpy arrays over one copy of the bytes."""
+    """All keys and all values of *map_* as arrays over one copy of the bytes, per-CPU values in two dimensions."""
     try:
         import numpy as np
     except ImportError as error:
@@ -53,13 +55,20 @@ def numpy_arrays(map_: Map) -> tuple[Any, Any]:
         # Views: a slice of a bytearray is a copy of its own.
         keys += memoryview(batch_keys)[: count * map_.key_codec.size]
         values += memoryview(batch_values)[: count * map_.value_codec.size]
-    return (
-        np.frombuffer(keys, _dtype(map_.key_codec, np)),
-        np.frombuffer(values, _dtype(map_.value_codec, np)),
-    )
+    return _array(keys, map_.key_codec, np), _array(values, map_.value_codec, np)
+
+
+def _array(data: bytearray, element: Any, np: Any) -> Any:
+    if isinstance(element, PerCpuElement):
+        dtype = _dtype(element.value, np)
+        count = len(data) // element.size
+        return np.ndarray((count, element.cpus), dtype, data, strides=(element.size, element.stride))
+    return np.ndarray((len(data) // max(element.size, 1),), _dtype(element, np), data)
 
 
 def _dtype(element: Any, np: Any) -> Any:
+    if isinstance(element, (IndexElement, FdElement)):
+        return np.dtype(np.uint32)
     dtype = getattr(element, "dtype", None)
     if dtype is not None:
         return dtype

@@ -45,7 +45,7 @@ class PerCpu(Sequence[V], Generic[V]):
         return f"PerCpu({list(self._values)!r})"
 
     def sum(self) -> Any:
-        """All CPUs' values added up; a struct's members each for itself."""
+        """All CPUs' values added up; a struct's members and an array's elements each for itself."""
         return _reduce(self._values, sum)
 
     def max(self) -> Any:
@@ -61,6 +61,8 @@ def _reduce(values: Sequence[Any], reducer: Any) -> Any:
     first: Any = values[0]
     if isinstance(first, (int, float)):
         return reducer(values)
+    if isinstance(first, list):
+        return [_reduce(each, reducer) for each in zip(*values, strict=True)]
     names = getattr(type(first), "__match_args__", None)
     if not names:
         raise TypeError(f"values of type {type(first).__name__} cannot be reduced: only numbers and structs of numbers")

@@ -137,7 +137,10 @@ class Submission:
         hint = None
         if error.errno == errno.EINVAL:
             if not features.supports_program_type(spec.type):
-                return NotSupportedError(f"a {spec.type.name} program ({spec.name!r})")
+                return NotSupportedError(
+                    f"a {spec.type.name} program ({spec.name!r})",
+                    hint="This kernel does not know the type, or was built without it",
+                )
             if spec.flags & ProgramFlags.XDP_HAS_FRAGS and not _takes_flag(spec.type, ProgramFlags.XDP_HAS_FRAGS):
                 return NotSupportedError(f"an XDP program that takes packets in fragments ({spec.name!r})", "5.18")
             what = [spec.attach_type.name] if spec.attach_type else []
