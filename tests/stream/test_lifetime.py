@@ -39,13 +39,19 @@ def stream_of(producer: Producer) -> EventStream[Any]:
 
 
 def forget(streams: list[EventStream[Any]]) -> None:
-    """Let go of the last references; return when they are gone (a worker thread may drop its own a little later)."""
+    """Let go of the last references; return when that was noticed (a worker thread may drop its own a little later)."""
     left = [weakref.ref(stream) for stream in streams]
     streams.clear()
     deadline = time.monotonic() + 5
-    while any(stream() is not None for stream in left) and time.monotonic() < deadline:
-        gc.collect()  # what ran the loop may refer to it in circles
+    gc.collect()  # what ran the loop may refer to it in circles
+    while any(has_source(stream()) for stream in left) and time.monotonic() < deadline:
         time.sleep(0.01)
+        gc.collect()
+
+
+def has_source(stream: EventStream[Any] | None) -> bool:
+    """Whether nothing has closed it yet. (The warning that a test records keeps the stream that it is about.)"""
+    return stream is not None and stream._source is not None
 
 
 @pytest.mark.everywhere
