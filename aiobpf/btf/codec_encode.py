@@ -39,6 +39,9 @@ if TYPE_CHECKING:
 _MAX_BYTES = 1 << 28
 _MAX_PACKED_ITEMS = 256
 
+# What a bool may be given as: any other value has a truth in Python too, but "false" means something else.
+_TRUTH = {False: False, True: True}
+
 
 def encode_shape(shape: Shape, value: object, byte_order: Literal["little", "big"], name: str) -> bytes:
     """*value* as the bytes of *shape*, padding zero; an open-ended array adds its elements at the end.
@@ -92,6 +95,12 @@ class _Writer:
     def _number(self, shape: Number, value: object, offset: int, path: str) -> None:
         if shape.is_integer:
             self._put(offset, _integer(value, shape.size * 8, shape.is_signed, path), shape.size)
+            return
+        if shape.code == "?":
+            try:
+                self.buffer[offset] = _TRUTH[value]  # type: ignore[index]
+            except (KeyError, TypeError) as error:
+                raise CodecError(f"{path}: {value!r} is no bool: it takes True or False") from error
             return
         try:
             struct.pack_into(f"{self._order}{shape.code}", self.buffer, offset, value)
@@ -236,7 +245,7 @@ def compile_encoder(shape: Shape, byte_order: Literal["little", "big"], name: st
     packer.namespace |= {
         "pack": struct.Struct(packer.code(shape.size)).pack,
         "walk": walk,
-        "failures": (struct.error, AttributeError, TypeError, ValueError, OverflowError),
+        "failures": (struct.error, AttributeError, LookupError, TypeError, ValueError, OverflowError),
     }
     source = (
         "def encode(value):\n"
@@ -260,18 +269,19 @@ class _Packer:
         self._parts = [order]
         self._position = 0
         self.arguments: list[str] = []
-        self.namespace: dict[str, Any] = {"text": _packed_text, "blob": _packed_blob}
+        self.namespace: dict[str, Any] = {"text": _packed_text, "blob": _packed_blob, "truth": _TRUTH}
 
     def add(self, shape: Shape, expression: str, offset: int) -> bool:
         """Whether *shape* at *offset*, whose value *expression* gives, could be added."""
         if isinstance(shape, Choice) and isinstance(shape.number, Number):
             shape = shape.number  # an IntEnum is an int; what is not is left to the walk
         if isinstance(shape, Number):
-            return self._item(shape.code, shape.size, expression, offset)
+            value = f"truth[{expression}]" if shape.code == "?" else expression
+            return self._item(shape.code, shape.size, value, offset)
         if isinstance(shape, (Text, Blob)) and not is_open_ended(shape):
             convert = "text" if isinstance(shape, Text) else "blob"
             return self._item(f"{shape.size}s", shape.size, f"{convert}({expression}, {shape.size})", offset)
-        if isinstance(shape, List) and isinstance(shape.element, Number) and shape.count:
+        if isinstance(shape, List) and isinstance(shape.element, Number) and shape.element.code != "?" and shape.count:
             # Through bytes, so that a list that is too long cannot borrow from one that is too short.
             name = f"k{len(self.namespace)}"
             self.namespace[name] = struct.Struct(f"{self._order}{shape.count}{shape.element.code}").pack

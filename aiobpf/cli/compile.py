@@ -15,6 +15,7 @@ import shlex
 import subprocess
 import sys
 import tempfile
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -86,10 +87,11 @@ def clangs_on_path() -> Iterator[Path]:
     for directory in map(Path, os.get_exec_path()):
         if plain is None and os.access(directory / "clang", os.X_OK):
             plain = directory / "clang"
-        for path in directory.glob("clang-[0-9]*"):
-            match = re.fullmatch(r"clang-(\d+)", path.name)
-            if match and os.access(path, os.X_OK):
-                numbered.setdefault(int(match[1]), path)
+        with suppress(OSError):  # PATH may hold what this user cannot read
+            for path in directory.glob("clang-[0-9]*"):
+                match = re.fullmatch(r"clang-(\d+)", path.name)
+                if match and os.access(path, os.X_OK):
+                    numbered.setdefault(int(match[1]), path)
     if plain is not None:
         yield plain
     for version in sorted(numbered, reverse=True):

@@ -38,7 +38,12 @@ _PLAIN = frozenset({"unsigned", "signed", "char", "short", "int", "long"})
 
 def is_declaration(text: str) -> bool:
     """Whether *text* declares members, and does not just name a type."""
-    return any(each in text for each in ";{") or len(text.split()) > 2
+    words = text.split()
+    if any(each in text for each in ";{[*,"):
+        return True
+    if len(words) < 2 or words[-1] in _PLAIN:
+        return False  # the name of a type: "event", "unsigned int"
+    return len(words) > 2 or words[0] not in {"struct", "union", "enum"}
 
 
 def parse_struct(text: str, lookup: Callable[[str], Type]) -> Struct:

@@ -244,7 +244,8 @@ class EventSource:
         try:
             text = (self._directory / "format" / option).read_text()
         except FileNotFoundError:
-            raise NotSupportedError(f"option {option} of {self.name} events") from None
+            hint = "This kernel does not have it"
+            raise NotSupportedError(f"option {option} of {self.name} events", hint=hint) from None
         place, _, bits = text.strip().partition(":")
         first = bits.partition("-")[0]
         if place != "config" or not first.isdigit():

@@ -97,7 +97,7 @@ def test_run(
         error, attr = run(bytearray())
         context_out = context_in
     if error in {ENOTSUPP, errno.EOPNOTSUPP}:
-        raise NotSupportedError(f"{subject}: a test run of this program type")
+        raise NotSupportedError(f"{subject}: this kernel has no test run for its program type")
     if error > 0:
         raise kernel_error(error, "BPF_PROG_TEST_RUN", subject)
     context_size = len(context_out) if context_out is context_in else min(attr["ctx_size_out"], len(context_out))

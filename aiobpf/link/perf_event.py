@@ -39,6 +39,16 @@ class SoftwareEvent(Enum):
     EMULATION_FAULTS = 8
 
 
+def _event(event: SoftwareEvent | str) -> SoftwareEvent:
+    if isinstance(event, SoftwareEvent):
+        return event
+    try:
+        return SoftwareEvent[str(event).upper().replace("-", "_")]
+    except KeyError:
+        known = ", ".join(each.name.lower().replace("_", "-") for each in SoftwareEvent)
+        raise SpecError(f"there is no software event {event!r}; there are {known}") from None
+
+
 def _cpus(cpus: Sequence[int] | None) -> tuple[int, ...] | None:
     return None if cpus is None else tuple(cpus)
 
@@ -48,12 +58,13 @@ class PerfEvent:
     """A software event, sampled *frequency* times a second, or at each *period*-th event (a clock's period is ns).
 
     On each online CPU, or on *cpus* alone; or, with *pid* (0: this one), in that process: the threads that it has when
-    the program is attached, and those that they start. Sections ``perf_event`` do not say which event.
+    the program is attached, and those that they start. Sections ``perf_event`` do not say which event. *event* may be
+    given by its name, as perf(1) has it: "cpu-clock".
 
     Since 4.9; *cookie* since 5.15. Its Link holds one kernel link a CPU or thread, so in general it cannot be pinned.
     """
 
-    event: SoftwareEvent = SoftwareEvent.CPU_CLOCK
+    event: SoftwareEvent = field(default=SoftwareEvent.CPU_CLOCK, converter=_event)
     frequency: int = field(default=0, kw_only=True, validator=validators.ge(0))
     period: int = field(default=0, kw_only=True, validator=validators.ge(0))
     pid: int | None = field(default=None, kw_only=True, validator=validators.optional(validators.ge(0)))

@@ -74,7 +74,8 @@ def hang_on_probe_event(
             if error.errno == errno.ENOENT and error.operation == "opening":
                 option = f"CONFIG_{kind.upper()}S"
                 raise NotSupportedError(
-                    f"{subject}: {kind}s", hint=f"This kernel is built without {option} or {option[:-1]}_EVENTS"
+                    f"{subject}: this kernel has no {kind}s",
+                    hint=f"It is built without {option} or {option[:-1]}_EVENTS",
                 ) from error
             raise
     attachment.undos.append(ProbeEvent(kind, name))

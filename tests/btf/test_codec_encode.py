@@ -106,6 +106,25 @@ def test_what_does_not_fit_is_named_in_objects_too() -> None:
             codec(type_).encode(value)
 
 
+def test_a_bool_is_no_truth() -> None:
+    flags = made("flags", 8, ("on", BOOL, 0), ("all", array(BOOL, 2), 1), ("id", U32, 4))
+    value = codec(flags).decode(bytes(8))
+    value.on = 1
+    assert codec(flags).encode(value) == b"\1" + bytes(7)
+    value.on = "false"
+    for part, message in (
+        (value, r"flags\.on: 'false' is no bool: it takes True or False"),
+        ({"on": 2}, r"flags\.on: 2 is no bool"),
+        ({"on": None}, r"flags\.on: None is no bool"),
+        ({"on": []}, r"flags\.on: \[\] is no bool"),
+        ({"all": [True, "no"]}, r"flags\.all\[1\]: 'no' is no bool"),
+    ):
+        with pytest.raises(CodecError, match=message):
+            codec(flags).encode(part)
+    with pytest.raises(CodecError, match="'maybe' is no bool"):
+        codec(BOOL).encode("maybe")
+
+
 def test_lists_cannot_borrow_from_each_other() -> None:
     type_ = made("s", 16, ("a", array(U32, 2), 0), ("b", array(U32, 2), 8))
     value = codec(type_).python_type(a=[1, 2, 3], b=[4])

@@ -69,6 +69,14 @@ def test_a_clang_without_the_target_does_not_count(bare_machine: Path) -> None:
     assert find_compiler().name == "clang-18"
 
 
+def test_a_directory_on_path_that_cannot_be_read_is_passed_over(
+    bare_machine: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake_clang(bare_machine / "clang-18", "bpf   ")
+    monkeypatch.setenv("PATH", f"{'x' * 300}:{bare_machine}")  # too long a name; root may read whatever exists
+    assert find_compiler().name == "clang-18"
+
+
 def test_the_plain_clang_comes_before_numbered_ones(bare_machine: Path) -> None:
     fake_clang(bare_machine / "clang", "bpf   ")
     fake_clang(bare_machine / "clang-99", "bpf   ")

@@ -267,7 +267,7 @@ def test_a_syscall_program_writes_to_its_context() -> None:
 
 
 def test_run_says_what_it_cannot(make_program: Callable[..., OwnedFd]) -> None:
-    with pytest.raises(NotSupportedError, match="program 'mine': a test run of this program type"):
+    with pytest.raises(NotSupportedError, match="program 'mine': this kernel has no test run for its program type"):
         run_program(make_program(ProgramType.PERF_EVENT), subject="program 'mine'")
     with pytest.raises(KernelError, match="EINVAL"):
         run_program(make_program(ProgramType.RAW_TRACEPOINT), repeat=5)

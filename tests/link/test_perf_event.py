@@ -89,3 +89,10 @@ async def test_cpus_that_are_not_there_and_rates_too_high_are_errors(counters: C
 def test_a_rate_is_said_once(arguments: dict[str, Any]) -> None:
     with pytest.raises(SpecError):
         PerfEvent(**arguments)
+
+
+def test_an_event_is_given_by_its_name() -> None:
+    assert PerfEvent("cpu-clock", frequency=99) == PerfEvent(frequency=99)
+    assert PerfEvent("page_faults", period=1).event is SoftwareEvent.PAGE_FAULTS
+    with pytest.raises(SpecError, match="no software event 'cycles'; there are cpu-clock, task-clock"):
+        PerfEvent("cycles", frequency=99)
