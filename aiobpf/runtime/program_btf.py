@@ -6,7 +6,6 @@ are collected from the specs into one blob, once for the whole load, and every m
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import sys
 import warnings
@@ -138,11 +137,13 @@ _REFUSALS = kernel.UNSUPPORTED_ERRNOS | {errno.E2BIG}
 def _explained(error: KernelError, data: bytes, token: int | None) -> KernelError:
     """*error* with what the kernel's log says, which costs a second try."""
     log = bytearray(1 << 16)
-    with contextlib.suppress(KernelError):
+    lines: list[str] = []
+    try:
         kernel.load_btf(data, log=log, log_level=1, token=token).close()
-    lines = kernel.log_text(log).strip().splitlines()
+    except KernelError:
+        lines = kernel.log_text(log).strip().splitlines()
     return kernel_error(
-        error.errno or 0, error.operation, "the BTF of the maps and programs", lines[-1] if lines else None
+        error.errno or 0, error.operation, "the BTF of the maps and programs", lines[-1] if lines else error.hint
     )
 
 
