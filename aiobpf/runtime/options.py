@@ -20,14 +20,16 @@ class LogPolicy:
     """When the verifier writes its log, and how much.
 
     Quiet first: a program that loads needs no log, and writing one costs. Refused, it is loaded once more at *level*
-    with a buffer of *size* bytes that doubles while the kernel says ENOSPC, up to *max_size*. `always` asks for the log
-    of programs that load as well; it is then their `Program.log`. Levels are the kernel's: 1 errors and states at
-    branches, 2 every instruction, 4 statistics only.
+    with a buffer of *size* bytes; one that is too small grows to what the kernel says it needs (6.4), else by steps of
+    four, up to *max_size*. A log that is longer yet is kept in part: its end since 6.4, its beginning before. `always`
+    asks for the log of programs that load as well; it is then their `Program.log`. Levels are the kernel's: 1 errors
+    and states at branches, 2 every instruction, 4 statistics only.
     """
 
     level: int = 1
     size: int = 1 << 16
-    max_size: int = 1 << 30
+    max_size: int = 1 << 24
+    """Before 5.12 no kernel takes more. A program of a million verified instructions can fill three times that."""
     always: bool = False
 
 

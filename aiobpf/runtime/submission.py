@@ -69,11 +69,11 @@ class Submission:
             try:
                 fd = self._attempt(log)
             except KernelError as error:
-                cut, text = text, kernel.log_text(log)
+                known, text = text, kernel.log_text(log)
                 if not _is_cut(error, len(text), size):
-                    if error.errno == errno.EINVAL and not text and cut:
+                    if error.errno == errno.EINVAL and not text and known:
                         # Before 5.12 (6f8a57ccf851) no log may be over 16 MiB: it has to do with what there was.
-                        return self._without_whole_log(quiet, cut)
+                        return self._without_whole_log(quiet, known)
                     raise self._refused(error, text) from error
                 if size >= limit:
                     return self._without_whole_log(quiet, text)
@@ -85,11 +85,11 @@ class Submission:
     def _without_whole_log(self, quiet: KernelError | None, text: str) -> tuple[OwnedFd, str]:
         """The program or its refusal, with as much of the log as there is."""
         if quiet is not None:
-            raise self._refused(quiet, text) from quiet
+            raise self._refused(quiet, text, is_cut=True) from quiet
         try:
             return self._attempt(None), text
         except KernelError as error:
-            raise self._refused(error, text) from error
+            raise self._refused(error, text, is_cut=True) from error
 
     def _attempt(self, log: bytearray | None) -> OwnedFd:
         spec, target = self.spec, self.target
@@ -115,12 +115,16 @@ class Submission:
 
     # --- refusals -----------------------------------------------------------------------------------------------------
 
-    def _refused(self, error: KernelError, log: str) -> Exception:
+    def _refused(self, error: KernelError, log: str, *, is_cut: bool = False) -> Exception:
         """The error that says most of why the kernel refused."""
         if not log:
             return self._refused_unread(error)
-        verdict = read_log(log)
+        # A log that was cut may end in the middle of a line, and well before the reason.
+        verdict = read_log(log.rpartition("\n")[0] if is_cut else log)
         reason, hint = explain(self.instructions, verdict)
+        if is_cut and not verdict.reason:
+            reason = "the verifier's log is too long to hold the reason"
+            hint = "LogPolicy(max_size=...) makes room for it, LogPolicy(level=4) leaves out all but the end"
         return VerifierError(
             error.errno or 0,
             self.spec.name,

@@ -24,11 +24,12 @@ _WALK = re.compile(r"^(?:\d+: |from \d+ to \d+|R\d+(?:_\w+)?=|frame\d+: )")
 _NOISE = re.compile(
     r"^(?:;|processed \d+ insns|verification time|stack depth|insns processed|max_states|mark_precise|last_idx|"
     r"first_idx|parent (?:didn't|already)|regs=|propagating|func#\d+ @\d+$|Live regs before insn|topo_order\[|"
-    r"subprog#\d+:|stack use/def|Validating .*\(\) func#\d+|Func#\d+ |caller:|callee:|returning from callee|"
+    r"subprog[# ]\d+[: ]|cur state:|old state:|stack use/def|Validating .*\(\) func#\d+|Func#\d+ |caller:|callee:|returning from callee|"
     r"to caller at \d+:|arg#\d+ reference type\('UNKNOWN)"
 )
 # Checks before the walk (check_cfg, jump ranges, the BTF of subprograms) name the slot in their message only.
 _AT_INSTRUCTION = re.compile(r"\b(?:insn|instruction) (\d{1,9})\b")
+_CONTEXT = re.compile(r"^>>> (\d{1,9}) \| \([0-9a-f]{2}\) ", re.MULTILINE)
 _REPORT = "Verification failed: "
 _SECTIONS = frozenset({"Reason:", "At:", "Causal path:", "Suggestion:"})
 _REASON_LINES = 3
@@ -75,10 +76,8 @@ def read_log(log: str) -> Verdict:
                     slot = int(match[1])
             elif not _NOISE.match(line):
                 reason.append(text)
-    for place in (*report.get("At:", ())[:1], *reason):
-        if match := _AT_INSTRUCTION.search(place):
-            slot = int(match[1])
-            break
+    if match := _AT_INSTRUCTION.search("\n".join(reason)) or _CONTEXT.search("\n".join(report.get("At:", ()))):
+        slot = int(match[1])
     return Verdict(
         "; ".join(reason[-_REASON_LINES:]) or title,
         slot,
