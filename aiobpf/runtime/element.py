@@ -28,6 +28,7 @@ BTF_TYPES = frozenset(
     {MapType.SK_STORAGE, MapType.INODE_STORAGE, MapType.TASK_STORAGE, MapType.CGRP_STORAGE, MapType.STRUCT_OPS}
 )
 """Which do not work without BTF."""
+KEYLESS_TYPES = frozenset({MapType.QUEUE, MapType.STACK, MapType.BLOOM_FILTER})
 INDEXED_TYPES = frozenset(
     {
         MapType.ARRAY,
@@ -109,6 +110,23 @@ class IndexElement:
 
 
 @final
+class NoKeyElement:
+    """The key of a queue, stack or bloom filter, which have none."""
+
+    __slots__ = ("_type",)
+    size = 0
+
+    def __init__(self, type_: MapType) -> None:
+        self._type = type_
+
+    def encode(self, value: Any) -> bytes:
+        raise CodecError(f"a {self._type.name} map has no keys ({value!r}): it has push, pop and peek")
+
+    def decode(self, buffer: bytes, offset: int = 0) -> bytes:
+        return b""
+
+
+@final
 class FdElement:
     """A value that is an fd when written (a map, program or cgroup) and the object's id when read."""
 
@@ -160,6 +178,8 @@ class PerCpuElement:
 
 def key_codec(type_: MapType, size: int, btf_type: Type | None) -> ElementCodec:
     """How keys of a map of *type_* with *size* bytes are written."""
+    if type_ in KEYLESS_TYPES:
+        return NoKeyElement(type_)
     return _plain(size, btf_type, IndexElement() if type_ in INDEXED_TYPES and size == 4 else None)
 
 

@@ -11,10 +11,19 @@ import os
 from typing import TYPE_CHECKING, Any, final, overload
 
 from aiobpf import kernel
-from aiobpf.errors import ClosedError, KernelError, MapKeyError, NoSuchObjectError, NotSupportedError
+from aiobpf.errors import (
+    ClosedError,
+    CodecError,
+    KernelError,
+    MapKeyError,
+    NoSuchObjectError,
+    NotSupportedError,
+    SpecError,
+)
 from aiobpf.kernel.worker import in_worker
 from aiobpf.runtime.attach import Opening
 from aiobpf.runtime.element import (
+    KEYLESS_TYPES,
     MAP_IN_MAP_TYPES,
     PER_CPU_TYPES,
     BytesElement,
@@ -36,7 +45,6 @@ if TYPE_CHECKING:
     from aiobpf.spec import MapSpec
 
 _MISSING: Any = object()
-_KEYLESS = frozenset({MapType.QUEUE, MapType.STACK, MapType.BLOOM_FILTER})
 
 
 @final
@@ -213,7 +221,10 @@ class Map:
     # --- one element --------------------------------------------------------------------------------------------------
 
     def __getitem__(self, key: Any) -> Any:
-        raw_key = self.key_codec.encode(key)
+        try:
+            raw_key = self.key_codec.encode(key)
+        except CodecError as error:
+            raise self._misfit(error) from error
         if self._holds_maps:
             inner = lookup_inner(self, raw_key)
             if inner is not None:
@@ -225,14 +236,18 @@ class Map:
         raise MapKeyError(f"map {self.name!r} has no key {key!r}", key)
 
     def __setitem__(self, key: Any, value: Any) -> None:
-        self.elements.update(self.key_codec.encode(key), self.value_codec.encode(value), 0)
+        # Codecs are shared between maps and do not know their names; a try costs the usual case nothing.
+        try:
+            self.elements.update(self.key_codec.encode(key), self.value_codec.encode(value), 0)
+        except CodecError as error:
+            raise self._misfit(error) from error
 
     def __delitem__(self, key: Any) -> None:
-        if not self.elements.delete(self.key_codec.encode(key)):
+        if not self.elements.delete(self._raw_key(key)):
             raise MapKeyError(f"map {self.name!r} has no key {key!r}", key)
 
     def __contains__(self, key: Any) -> bool:
-        return self.elements.lookup(self.key_codec.encode(key)) is not None
+        return self.elements.lookup(self._raw_key(key)) is not None
 
     def __bool__(self) -> bool:
         return True
@@ -243,7 +258,10 @@ class Map:
     def get(self, key: Any, default: Any, *, flags: int = 0) -> Any: ...
     def get(self, key: Any, default: Any = None, *, flags: int = 0) -> Any:
         """The value under *key*, or *default*. *flags*: `UpdateFlags.LOCK` reads under the value's spin lock."""
-        raw_key = self.key_codec.encode(key)
+        try:
+            raw_key = self.key_codec.encode(key)
+        except CodecError as error:
+            raise self._misfit(error) from error
         if self._holds_maps:
             inner = lookup_inner(self, raw_key, flags)
             return default if inner is None else inner
@@ -252,18 +270,21 @@ class Map:
 
     def lookup_bytes(self, key: Any, *, flags: int = 0) -> bytes | None:
         """The value's bytes under *key* as the kernel has them (per-CPU: all slots), or None."""
-        return self.elements.lookup(self.key_codec.encode(key), flags)
+        return self.elements.lookup(self._raw_key(key), flags)
 
     def update(self, key: Any, value: Any, flags: int = UpdateFlags.ANY) -> None:
         """Set *key* to *value*; MapKeyExistsError (NOEXIST), MapKeyError (EXIST), MapFullError when it is full."""
-        self.elements.update(self.key_codec.encode(key), self.value_codec.encode(value), flags)
+        try:
+            self.elements.update(self.key_codec.encode(key), self.value_codec.encode(value), flags)
+        except CodecError as error:
+            raise self._misfit(error) from error
 
     def pop(self, key: Any = _MISSING, default: Any = _MISSING) -> Any:
         """Remove *key* and give its value, in one step of the kernel (hash maps since 5.14), else lookup and delete.
 
         Without a key: the next value of a queue or stack. MapKeyError where there is none and no *default*.
         """
-        raw_key = b"" if key is _MISSING else self.key_codec.encode(key)
+        raw_key = self._no_key() if key is _MISSING else self._raw_key(key)
         if self._holds_maps:
             # Opened before it is taken out: that may have been the last to hold it.
             inner = lookup_inner(self, raw_key)
@@ -279,6 +300,15 @@ class Map:
             what = "is empty" if key is _MISSING else f"has no key {key!r}"
             raise MapKeyError(f"map {self.name!r} {what}", None if key is _MISSING else key)
         return default
+
+    def _raw_key(self, key: Any) -> bytes:
+        try:
+            return self.key_codec.encode(key)
+        except CodecError as error:
+            raise self._misfit(error) from error
+
+    def _misfit(self, error: CodecError) -> CodecError:
+        return CodecError(f"map {self.name!r}: {error}")
 
     def _take(self, raw_key: bytes) -> bytes | None:
         try:
@@ -328,12 +358,20 @@ class Map:
         """Set many elements in as few system calls as the kernel allows; how many were set."""
         pairs = items.items() if hasattr(items, "items") else items  # pyright: ignore[reportAttributeAccessIssue]
         encode_key, encode_value = self.key_codec.encode, self.value_codec.encode
-        return self.elements.update_many([(encode_key(key), encode_value(value)) for key, value in pairs], flags)
+        try:
+            encoded = [(encode_key(key), encode_value(value)) for key, value in pairs]
+        except CodecError as error:
+            raise self._misfit(error) from error
+        return self.elements.update_many(encoded, flags)
 
     def delete_many(self, keys: Iterable[Any]) -> int:
         """Delete many keys; how many were there."""
         encode = self.key_codec.encode
-        return self.elements.delete_many([encode(key) for key in keys])
+        try:
+            encoded = [encode(key) for key in keys]
+        except CodecError as error:
+            raise self._misfit(error) from error
+        return self.elements.delete_many(encoded)
 
     def numpy(self) -> tuple[Any, Any]:
         """All keys and all values as two numpy arrays, structured where their types are structs.
@@ -346,14 +384,23 @@ class Map:
 
     def push(self, value: Any, *, overwrite: bool = False) -> None:
         """Append to a queue or stack; MapFullError when it is full, unless *overwrite* drops the oldest (BPF_EXIST)."""
-        self.elements.update(b"", self.value_codec.encode(value), UpdateFlags.EXIST if overwrite else UpdateFlags.ANY)
+        try:
+            raw = self.value_codec.encode(value)
+        except CodecError as error:
+            raise self._misfit(error) from error
+        self.elements.update(self._no_key(), raw, UpdateFlags.EXIST if overwrite else UpdateFlags.ANY)
 
     def peek(self) -> Any:
         """The next value of a queue or stack, left there; MapKeyError when it is empty."""
-        raw = self.elements.lookup(b"")
+        raw = self.elements.lookup(self._no_key())
         if raw is None:
             raise MapKeyError(f"map {self.name!r} is empty", None)
         return self.value_codec.decode(raw)
+
+    def _no_key(self) -> bytes:
+        if not self.is_keyless:
+            raise SpecError(f"map {self.name!r} is of type {self.type.name}: only queues and stacks push, pop and peek")
+        return b""
 
     # --- the whole map ------------------------------------------------------------------------------------------------
 
@@ -402,7 +449,7 @@ class Map:
 
     @property
     def is_keyless(self) -> bool:
-        return self.type in _KEYLESS
+        return self.type in KEYLESS_TYPES
 
     @property
     def is_untyped(self) -> bool:

@@ -140,7 +140,7 @@ def create_empty_map(spec: MapSpec, types: TypeIds, *, token: int | None = None)
     except KernelError as error:
         since = _SINCE.get(spec.type)
         if error.errno == errno.EINVAL and since is not None and not features.supports_map_type(spec.type):
-            raise NotSupportedError(f"a {spec.type.name} map ({subject})", since) from error
+            raise NotSupportedError(f"map type {spec.type.name} ({subject})", since) from error
         raise
     finally:
         if inner is not None:

@@ -127,6 +127,12 @@ class Program:
         """
         chosen: AttachKind[C] | None = kind if kind is not None else self.default_kind
         if chosen is None:
+            if self.spec is not None and self.spec.attach_to:
+                # The section says it, but only a Collection reads that: attach kinds are above this floor.
+                raise SpecError(
+                    f"program {self.name!r} was loaded by itself, so it is told where to attach: "
+                    "program.attach(aiobpf.link.kind_of(spec))"
+                )
             section = f" (section {self.spec.section!r})" if self.spec else ""
             raise SpecError(
                 f"program {self.name!r}{section} says no place to attach to: give one, as in "

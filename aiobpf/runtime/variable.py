@@ -119,7 +119,10 @@ class Variable:
                 f"spec (spec.variables[{self.name!r}].value = ...)"
             )
         element = self._codec
-        raw = _as_bytes(self.name, value) if element is None else element.encode(value)
+        try:
+            raw = _as_bytes(value) if element is None else element.encode(value)
+        except CodecError as error:
+            raise CodecError(f"variable {self.name!r}: {error}") from error
         if len(raw) != self.size:
             raise CodecError(f"variable {self.name!r} has {self.size} bytes, not {len(raw)}")
         self._section.memory[self._place] = raw
@@ -128,7 +131,7 @@ class Variable:
         return f"<Variable {self.name!r} in {self.section}>"
 
 
-def _as_bytes(name: str, value: object) -> bytes:
+def _as_bytes(value: object) -> bytes:
     if isinstance(value, (bytes, bytearray, memoryview)):
         return bytes(value)
-    raise CodecError(f"variable {name!r} has no BTF type and takes bytes, not {type(value).__name__}")
+    raise CodecError(f"it has no BTF type and takes bytes, not {type(value).__name__}")

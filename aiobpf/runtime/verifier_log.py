@@ -24,8 +24,8 @@ _WALK = re.compile(r"^(?:\d+: |from \d+ to \d+|R\d+(?:_\w+)?=|frame\d+: )")
 _NOISE = re.compile(
     r"^(?:;|processed \d+ insns|verification time|stack depth|insns processed|max_states|mark_precise|last_idx|"
     r"first_idx|parent (?:didn't|already)|regs=|propagating|func#\d+ @\d+$|Live regs before insn|topo_order\[|"
-    r"subprog[# ]\d+[: ]|cur state:|old state:|stack use/def|Validating .*\(\) func#\d+|Func#\d+ |caller:|callee:|returning from callee|"
-    r"to caller at \d+:|arg#\d+ reference type\('UNKNOWN)"
+    r"subprog[# ]\d+[: ]|cur state:|old state:|stack use/def|Validating .*\(\) func#\d+|Func#\d+ |caller:|callee:|"
+    r"returning from callee|to caller at \d+:|arg#\d+ reference type\('UNKNOWN)"
 )
 # Checks before the walk (check_cfg, jump ranges, the BTF of subprograms) name the slot in their message only.
 _AT_INSTRUCTION = re.compile(r"\b(?:insn|instruction) (\d{1,9})\b")

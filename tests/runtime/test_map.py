@@ -71,6 +71,36 @@ async def test_what_is_not_there_or_does_not_fit_has_a_named_error() -> None:
             m[1 << 40] = 1
 
 
+async def test_a_value_that_does_not_fit_names_the_map() -> None:
+    async with Map.create(hash_map(name="limits")) as m:
+        for attempt in (
+            lambda: m[1 << 40],
+            lambda: m.get("x"),
+            lambda: m.update(1, -1),
+            lambda: m.__setitem__(1, "ten"),
+            lambda: m.__delitem__("x"),
+            lambda: "x" in m,
+            lambda: m.pop("x"),
+            lambda: m.lookup_bytes("x"),
+            lambda: m.update_many({"x": 1}),
+            lambda: m.delete_many(["x"]),
+        ):
+            with pytest.raises(CodecError, match=r"^map 'limits': unsigned (int|long): "):
+                attempt()
+
+
+async def test_keys_belong_to_maps_that_have_them() -> None:
+    async with Map.create(hash_map(name="limits")) as m:
+        for attempt in (lambda: m.push(1), m.peek, m.pop):
+            with pytest.raises(SpecError, match="map 'limits' is of type HASH: only queues and stacks"):
+                attempt()
+    async with Map.create(hash_map(name="jobs", type=MapType.QUEUE, key=None, key_size=0)) as m:
+        with pytest.raises(CodecError, match=r"map 'jobs': a QUEUE map has no keys \(3\): it has push, pop and peek"):
+            m[3]
+        with pytest.raises(CodecError, match="map 'jobs': unsigned long: 'x' is no integer"):
+            m.push("x")
+
+
 async def test_struct_values_are_objects() -> None:
     async with Map.create(hash_map(value=TASK, value_size=24)) as m:
         m[1] = {"pid": 4711, "cpu": 1, "name": "init"}

@@ -239,3 +239,11 @@ async def test_stats_count_while_they_are_enabled() -> None:
         with enable_stats():
             await program.run(PACKET, repeat=10)
         assert program.stats().run_count >= 10
+
+
+async def test_a_program_alone_is_told_where_to_attach() -> None:
+    spec = read_spec(OBJECTS / "ring_events.bpf.o").programs
+    name = next(name for name, each in spec.items() if each.attach_to)
+    async with Program.load(spec[name]) as program:
+        with pytest.raises(SpecError, match=rf"program '{name}' was loaded by itself.*kind_of\(spec\)"):
+            program.attach()

@@ -49,7 +49,8 @@ def test_the_report_of_7_3_is_read_too(name: str) -> None:
 def test_a_report_alone_names_its_place() -> None:
     log = (
         "Verification failed: Program Structure: Unreachable instruction\n\n"
-        "Reason:\n  Instruction 2 is not reachable.\n\nAt:\n  entry @ x.bpf.c:7:1\n  Instruction context:\n      1 | (95) exit\n  >>> 2 | (b7) r0 = 0\n\n"
+        "Reason:\n  Instruction 2 is not reachable.\n\nAt:\n"
+        "  entry @ x.bpf.c:7:1\n  Instruction context:\n      1 | (95) exit\n  >>> 2 | (b7) r0 = 0\n\n"
         "Suggestion:\n  Remove it.\n\nprocessed 0 insns (limit 1000000)\n"
     )
     assert read_log(log) == Verdict(
