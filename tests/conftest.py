@@ -157,17 +157,23 @@ FEATURES = {
 }
 
 
+# AIOBPF_TEST_REQUIRE=root,kprobes: what this machine is known to have, so that its absence is a failure, never a skip.
+KNOWN_TO_BE_HERE = frozenset(os.environ.get("AIOBPF_TEST_REQUIRE", "").split(","))
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     from aiobpf.kernel.release import kernel_release
 
     marks = list(item.iter_markers("requires"))
     if (marks or item.get_closest_marker("root")) and not may_use_bpf():
+        assert "root" not in KNOWN_TO_BE_HERE, "CAP_BPF, CAP_PERFMON or CAP_NET_ADMIN is missing"
         pytest.skip("needs CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN: run as root")
     for name in [name for mark in marks for name in mark.args]:
         feature = FEATURES[name]
         if feature.is_there():
             continue
+        assert name not in KNOWN_TO_BE_HERE, f"this machine is known to have {name} and has not"
         reason = feature.excuse()
         if kernel_release() >= feature.since and reason is None:
             pytest.fail(f"this kernel should have {name} (since {feature.since[0]}.{feature.since[1]}) and has not")

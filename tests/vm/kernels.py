@@ -25,6 +25,11 @@ TIMEOUT_S = 1500
 
 FOLDERS = ("link", "runtime", "collection", "stream", "kernel", "foreign")
 TESTS = ("-m", "(root or requires) and not slow", *(f"tests/{folder}" for folder in FOLDERS))
+SETTINGS = (
+    "PYTHONDONTWRITEBYTECODE=1",
+    "AIOBPF_TEST_BACKENDS=asyncio",
+    "AIOBPF_TEST_REQUIRE=root,kprobes,uprobes,trampolines",  # Debian's kernels have them all, from 5.10 on
+)
 
 
 def run(version: str, arguments: list[str]) -> int:
@@ -32,7 +37,7 @@ def run(version: str, arguments: list[str]) -> int:
     folder = fetch(version)
     print(f"== Linux {version} ==", flush=True)
     guest = ["--mem", "3G", "--timeout", str(TIMEOUT_S), "--chdir", str(REPOSITORY)]
-    for setting in ("PYTHONDONTWRITEBYTECODE=1", "AIOBPF_TEST_BACKENDS=asyncio"):
+    for setting in SETTINGS:
         guest += ["--env", setting]
     pytest = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "-o", "timeout=600", "-o", "faulthandler_timeout=550"]
     return subprocess.run(
