@@ -142,7 +142,7 @@ class Submission:
         if error.errno == errno.EINVAL:
             if not features.supports_program_type(spec.type):
                 return NotSupportedError(
-                    f"a {spec.type.name} program ({spec.name!r})",
+                    f"program type {spec.type.name} (program {spec.name!r})",
                     hint="This kernel does not know the type, or was built without it",
                 )
             if spec.flags & ProgramFlags.XDP_HAS_FRAGS and not _takes_flag(spec.type, ProgramFlags.XDP_HAS_FRAGS):
