@@ -29,7 +29,8 @@ def pin(fd: FdLike, path: str | PathLike[str], *, subject: str = "") -> None:
     if error > 0:
         what = f"{subject} at {text}" if subject else text
         # EPERM, since the directory's file system has no inode operation for it (kernel/bpf/inode.c).
-        is_elsewhere = error in {errno.EINVAL, errno.EPERM} and not _is_bpffs(os.path.dirname(text) or ".")
+        # ENOENT, since the name of a bpffs that is not mounted is an empty directory of sysfs.
+        is_elsewhere = error in {errno.EINVAL, errno.EPERM, errno.ENOENT} and not _is_bpffs(_existing_parent(text))
         hint = "A pin needs a bpffs there: mount -t bpf bpf /sys/fs/bpf" if is_elsewhere else None
         raise kernel_error(error, "BPF_OBJ_PIN", what, hint)
 
@@ -52,6 +53,13 @@ def open_pin(
                 fd.close()
                 raise kernel_error(errno.EINVAL, "BPF_OBJ_GET", f"pin {text}", f"It is a {found}, not a bpf-{kind}")
     return fd
+
+
+def _existing_parent(path: str) -> str:
+    parent = os.path.dirname(os.path.abspath(path))
+    while not os.path.exists(parent):
+        parent = os.path.dirname(parent)
+    return parent
 
 
 def _is_bpffs(directory: str) -> bool:

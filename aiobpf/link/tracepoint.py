@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from attrs import field, frozen, validators
 
-from aiobpf.errors import NotSupportedError, SpecError, UnresolvedSymbolError
+from aiobpf.errors import KernelError, NotSupportedError, SpecError, UnresolvedSymbolError, kernel_error
 from aiobpf.kernel import perf_events
 from aiobpf.kernel.tracefs import Tracefs
 from aiobpf.link.attachment import Attachment, building
@@ -61,7 +61,12 @@ class Tracepoint:
             return attachment
 
     def _id(self, program: Program) -> int:
-        with Tracefs.open() as tracefs:
+        try:
+            tracefs = Tracefs.open()
+        except KernelError as error:
+            subject = f"program {program.name!r} on tracepoint {self.category}/{self.name}: {error.subject}"
+            raise kernel_error(error.errno or 0, error.operation, subject, error.hint) from error
+        with tracefs:
             try:
                 return tracefs.tracepoint_id(self.category, self.name)
             except (NotSupportedError, ValueError) as error:  # ValueError: characters that no name has

@@ -42,7 +42,10 @@ class VariableSpec:
     @value.setter
     def value(self, value: Any) -> None:
         if self.type is not None:
-            value = codec(self.type, byte_order=self.byte_order).encode(value)
+            try:
+                value = codec(self.type, byte_order=self.byte_order).encode(value)
+            except CodecError as error:
+                raise CodecError(f"variable {self.name!r}: {error}") from error
         self.raw = value
 
     @property

@@ -334,5 +334,5 @@ def test_a_pin_keeps_a_map(bpffs: Path, make_map: Callable[..., OwnedFd]) -> Non
 def test_a_pin_elsewhere_says_how_to_mount_a_bpffs(tmp_path: Path, make_map: Callable[..., OwnedFd]) -> None:
     with pytest.raises(KernelError, match="mount -t bpf bpf /sys/fs/bpf"):
         pin(make_map(), tmp_path / "mine")
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(FileNotFoundError, match="mount -t bpf bpf /sys/fs/bpf"):
         pin(make_map(), tmp_path / "nowhere" / "mine")
