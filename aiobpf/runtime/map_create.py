@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from aiobpf import kernel
-from aiobpf.errors import KernelError, NotSupportedError, ObjectExistsError, SpecError
+from aiobpf.errors import KernelError, NotSupportedError, ObjectExistsError, SpecError, kernel_error
 from aiobpf.kernel import features
 from aiobpf.runtime.element import BTF_TYPES, MAP_IN_MAP_TYPES, PerCpuElement
 from aiobpf.runtime.map import Map
@@ -141,6 +141,10 @@ def create_empty_map(spec: MapSpec, types: TypeIds, *, token: int | None = None)
         since = _SINCE.get(spec.type)
         if error.errno == errno.EINVAL and since is not None and not features.supports_map_type(spec.type):
             raise NotSupportedError(f"map type {spec.type.name} ({subject})", since) from error
+        missing = _unset(spec)
+        if error.errno == errno.EINVAL and missing is not None:
+            hint = f"Its {missing} is 0: objects leave it to their loader, spec.maps[{spec.name!r}].{missing} = ..."
+            raise kernel_error(errno.EINVAL, error.operation, subject, hint) from error
         raise
     finally:
         if inner is not None:
@@ -158,6 +162,15 @@ def create_empty_map(spec: MapSpec, types: TypeIds, *, token: int | None = None)
         types=types.source,
         spec=spec,
     )
+
+
+def _unset(spec: MapSpec) -> str | None:
+    """What a map of that type must have and *spec* has not."""
+    if spec.max_entries == 0 and spec.type not in BTF_TYPES:
+        return "max_entries"
+    if spec.value_size == 0 and spec.type not in _RINGS and spec.type != MapType.ARENA:
+        return "value_size"
+    return None
 
 
 def _create(spec: MapSpec, types: TypeIds, inner: Map | None, token: int | None) -> OwnedFd:

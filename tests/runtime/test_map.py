@@ -253,6 +253,16 @@ async def test_a_ring_is_rounded_up_to_what_the_kernel_takes() -> None:
         assert m.max_entries == 8192
 
 
+async def test_what_an_object_leaves_to_its_loader_is_named() -> None:
+    for missing, spec in (
+        ("max_entries", hash_map(0)),
+        ("max_entries", hash_map(0, type=MapType.RINGBUF, key=None, value=None)),
+        ("value_size", hash_map(type=MapType.STACK_TRACE, value=None, value_size=0)),
+    ):
+        with pytest.raises(OSError, match=rf"map 'h': BPF_MAP_CREATE: .* Its {missing} is 0: .*maps\['h'\]\.{missing}"):
+            await Map.create(spec)
+
+
 async def test_creating_never_changes_the_spec() -> None:
     spec = MapSpec(name="r", type=MapType.RINGBUF, max_entries=5000)
     before = spec.copy()
