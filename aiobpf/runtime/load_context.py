@@ -86,12 +86,16 @@ class LoadContext:
         """The running kernel's function or variable of that name: in vmlinux, else in the modules; None if nowhere."""
         return self.cache.find(name, kind)
 
-    def kallsyms_address(self, name: str) -> int | None:
+    def kallsyms_address(self, name: str, *, is_weak: bool = False) -> int | None:
         """The address of a kernel symbol, or None where there is none.
 
-        /proc/kallsyms is read once for the load. BpfError where the name is ambiguous or addresses are hidden.
+        /proc/kallsyms is read once for the load. BpfError where the name is ambiguous, or addresses are hidden; a weak
+        symbol that is hidden counts as one that is missing.
         """
-        return self._kallsyms.address_of(name) if name in self._kallsyms else None
+        symbols = self._kallsyms
+        if name not in symbols or (is_weak and not symbols.has_addresses):
+            return None
+        return symbols.address_of(name)
 
     @cached_property
     def _kallsyms(self) -> Kallsyms:

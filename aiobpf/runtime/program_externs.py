@@ -61,7 +61,7 @@ def _resolve_kfunc(
 
 def _resolve_ksym(instructions: Instructions, index: int, extern: Extern, context: LoadContext) -> None:
     if extern.type is None:
-        address = context.kallsyms_address(extern.name)
+        address = context.kallsyms_address(extern.name, is_weak=extern.is_weak)
         if address is None:
             if not extern.is_weak:
                 raise _missing(extern, "symbol")
