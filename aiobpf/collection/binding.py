@@ -24,7 +24,8 @@ def bound_fields(cls: type) -> dict[str, type[Map | Program | Variable]]:
     """
     fields: dict[str, type[Map | Program | Variable]] = {}
     for base in reversed(cls.__mro__):
-        for name, annotation in _annotations(base).items():
+        for name, given in _annotations(base).items():
+            annotation = getattr(given, "__forward_arg__", given)  # NamedTuple makes ForwardRefs of text
             if not _is_class_variable(annotation):
                 fields[name] = _kind(cls, name, annotation)
     return fields

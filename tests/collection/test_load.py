@@ -240,10 +240,6 @@ async def test_a_typed_class_is_filled_by_name() -> None:
         first: aiobpf.Map
 
     async with aiobpf.load(OBJECTS / "subprograms.bpf.o") as coll:
-        # get_type_hints cannot see names of a function's scope as text: the annotations here are given as objects.
-        Objects.__annotations__ = {"table": aiobpf.Map, "first": aiobpf.Program, "total": aiobpf.Variable}
-        Plain.__annotations__ = {"table": aiobpf.Map}
-        Wrong.__annotations__ = {"first": aiobpf.Map}
         bound = coll.bind(Objects)
         assert bound.table is coll.maps["table"]
         assert bound.first is coll.programs["first"]
