@@ -13,7 +13,19 @@ from typing import TYPE_CHECKING, Protocol, final
 
 from aiobpf import kernel
 from aiobpf.asm import SYMBOL
-from aiobpf.btf import BtfBuilder, DataSection, Int, IntEncoding, Void, encode_ext_infos, size_of
+from aiobpf.btf import (
+    FUNCTION_INFO,
+    BtfBuilder,
+    DataSection,
+    Function,
+    FunctionPrototype,
+    Int,
+    IntEncoding,
+    Linkage,
+    Void,
+    encode_ext_infos,
+    size_of,
+)
 from aiobpf.errors import BtfError, ClosedError, KernelError, MissingPrivilegeError, kernel_error
 from aiobpf.kernel import features
 from aiobpf.runtime.element import BTF_TYPES
@@ -85,6 +97,7 @@ class ProgramBtf:
 
     def add_program(self, instructions: Instructions) -> tuple[bytes, bytes]:
         """The func_info and line_info of the final stream; empty where the program has no function types."""
+        _complete_functions(instructions)
         func_info, line_info = encode_ext_infos(instructions, self.builder)
         if not func_info and sum(1 for _ in instructions.with_key(SYMBOL)) > 1:
             # Each subprogram needs a line of its own at its start once there is any ("missing bpf_line_info"), and
@@ -145,6 +158,24 @@ def _explained(error: KernelError, data: bytes, token: int | None) -> KernelErro
     return kernel_error(
         error.errno or 0, error.operation, "the BTF of the maps and programs", lines[-1] if lines else error.hint
     )
+
+
+def _complete_functions(instructions: Instructions) -> None:
+    """Give functions without a type the plainest one, where others have theirs.
+
+    The kernel takes types for all functions of a program or for none (check_btf_func), and a function that was written
+    by hand among compiled ones is no reason to lose what they say. A static function's type binds it to nothing: it is
+    verified anew for each call.
+    """
+    typed = {index for index, _ in instructions.with_key(FUNCTION_INFO)}
+    if not typed:
+        return
+    names = dict(instructions.with_key(SYMBOL))
+    for index in {0, *names} - typed:
+        name = "".join(c if c.isascii() and c.isalnum() else "_" for c in names.get(index, "main"))
+        prototype = FunctionPrototype(Int("int", 4, encoding=IntEncoding.SIGNED), ())
+        identifier = f"_{name}" if name[:1].isdigit() else name or "_"
+        instructions.set_metadata(index, FUNCTION_INFO, Function(identifier, prototype, Linkage.STATIC))
 
 
 def _is_sized(type_: Type, size: int) -> bool:

@@ -88,6 +88,26 @@ async def test_two_programs_joined_carry_the_notes_of_both() -> None:
     assert {"first", "leaf", "middle"} <= set(instructions.functions())
 
 
+async def test_a_function_by_hand_keeps_the_types_of_compiled_ones() -> None:
+    spec = read_spec(OBJECTS / "subprograms.bpf.o")
+    compiled = spec.programs["first"]
+    compiled.instructions.insert(1, asm.call_function("7th helper"))
+    compiled.instructions.extend([asm.mov(R0, 0).with_symbol("7th helper"), asm.exit_()])
+    async with Program.load(compiled) as program:
+        instructions = (await program.info()).instructions
+    assert {"first", "leaf", "_7th_helper"} <= set(instructions.functions())
+    assert any("return x * 2;" in line.text for _, line in instructions.with_key(LINE))
+
+    leaf = spec.programs["first"].instructions
+    where = leaf.functions()["leaf"]
+    by_hand = Instructions([asm.mov(R1, 21), asm.call_function("leaf"), asm.exit_(), *leaf[where.start : where.stop]])
+    async with Program.load(
+        ProgramSpec(name="by_hand", type=ProgramType.SOCKET_FILTER, license="GPL", instructions=by_hand)
+    ) as program:
+        assert (await program.run(PACKET)).retval == 42
+        assert "leaf" in (await program.info()).instructions.functions()
+
+
 async def test_a_refused_program_says_where_and_why() -> None:
     spec = read_spec(OBJECTS / "rejected.bpf.o")
     with pytest.raises(VerifierError) as caught:
