@@ -41,7 +41,8 @@ def encode_ext_infos(instructions: Instructions, builder: BtfBuilder) -> Encoded
         line = lines.get(slot)
         text = comment.replace("\0", " ")
         if line is None:
-            lines[slot] = Line("", text, 0, 0)
+            # Since 6.9 the verifier's log leaves out a line of the same file and number as the one before.
+            lines[slot] = Line("", text, slot + 1, 0)
         else:
             lines[slot] = Line(line.file_name, f"{line.text} ; {text}", line.line, line.column)
     if lines:

@@ -49,7 +49,7 @@ def read_program_info(program: Program) -> ProgramInfo:
     subject = f"program {program.name!r}"
     info = kernel.program_info(program, instructions=True, subject=subject)
     instructions = Instructions.decode(info.xlated, sys.byteorder)
-    if info.btf_id and info.func_info:
+    if info.btf_id and (info.func_info or info.line_info):  # lines alone: comments on a program by hand
         with kernel.btf_by_id(info.btf_id) as fd:
             btf = Btf.from_bytes(kernel.btf_info(fd, data=True).data)
         assign_kernel_infos(instructions, btf, info.func_info, info.line_info)

@@ -7,9 +7,9 @@ function left in the code becomes the name of what was missing.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
-from aiobpf.asm import EMPTY, Metadata
+from aiobpf.asm import COMMENT, EMPTY, Metadata
 from aiobpf.btf import CORE_RELOCATION, LINE, describe_relocation
 from aiobpf.errors import AsmError
 from aiobpf.spec import EXTERN
@@ -17,8 +17,10 @@ from aiobpf.spec import EXTERN
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from aiobpf.asm import Instructions
+    from aiobpf.asm import Instructions, Key
     from aiobpf.runtime.verifier_log import Verdict
+
+T = TypeVar("T")
 
 POISON = 0xBAD2310
 """What CO-RE leaves in an instruction it could not relocate: a call of this helper (195896080)."""
@@ -27,15 +29,26 @@ POISONED_KFUNC = 2002000000
 
 
 def source_at(instructions: Instructions, slot: int) -> str | None:
-    """The source line of the statement that *slot* belongs to: "exec.bpf.c:31  e->ppid = ...;"."""
-    line = None
-    for at, candidate in instructions.with_key_by_slot(LINE):
-        if at > slot:
-            break
-        line = candidate
+    """The source line of the statement that *slot* belongs to: "exec.bpf.c:31  e->ppid = ...;".
+
+    Where it was written by hand, the comment that stands for it.
+    """
+    line = _last_until(instructions, LINE, slot)
+    comment = _last_until(instructions, COMMENT, slot)
+    if comment is not None and (line is None or comment[0] > line[0]):
+        return comment[1]
     if line is None:
         return None
-    return f"{line.file_name.rsplit('/', 1)[-1]}:{line.line}  {line.text.strip()}"
+    return f"{line[1].file_name.rsplit('/', 1)[-1]}:{line[1].line}  {line[1].text.strip()}"
+
+
+def _last_until(instructions: Instructions, key: Key[T], slot: int) -> tuple[int, T] | None:
+    found: tuple[int, T] | None = None
+    for at, value in instructions.with_key_by_slot(key):
+        if at > slot:
+            break
+        found = at, value
+    return found
 
 
 def explain(instructions: Instructions, verdict: Verdict) -> tuple[str, str | None]:
@@ -78,6 +91,8 @@ _HINTS: Sequence[tuple[str, str]] = (
     (r"BPF program is too large", "the verifier walked a million instructions: shorten loops, or split the program"),
     (r"combined stack size|stack size \d+ exceeds|invalid (?:write|read) (?:to|from) stack",
      "a program has 512 bytes of stack: move large values into a per-CPU array"),
+    (r"number of funcs in func_info", "a function passed to a helper as a callback (bpf_for_each_map_elem, bpf_loop) needs "
+     "Linux 5.13"),
     (r"unknown func|invalid func", "this kernel, or this program type, has no such helper"),
     (r"cannot call GPL", 'the helper is for GPL programs: char LICENSE[] SEC("license") = "GPL";'),
     (r"misaligned (?:packet|value|stack|context) access", "read it in smaller pieces, or align the member"),

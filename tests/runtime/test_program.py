@@ -49,6 +49,7 @@ async def test_one_program_of_an_object_brings_its_own_maps() -> None:
     assert spec == before
 
 
+@pytest.mark.requires("callbacks")
 async def test_functions_called_across_sections_and_callbacks_run() -> None:
     spec = read_spec(OBJECTS / "subprograms.bpf.o")
     length = len(PACKET) - 14  # a socket filter sees the packet behind its Ethernet header
@@ -270,3 +271,16 @@ async def test_a_program_alone_is_told_where_to_attach() -> None:
     async with Program.load(spec) as program:
         with pytest.raises(SpecError, match=r"program 'alone' was loaded by itself.*kind_of\(spec\)"):
             program.attach()
+
+
+async def test_comments_of_a_program_by_hand_are_its_source_lines() -> None:
+    spec = filter_spec(asm.mov(R0, 5).with_comment("the answer"), asm.exit_())
+    async with Program.load(spec) as program:
+        info = await program.info()
+        assert [(index, line.text) for index, line in info.instructions.with_key(LINE)] == [(0, "the answer")]
+        assert "; the answer" in str(info.instructions)
+    spec.instructions.insert(1, asm.mov(R0, asm.R3).with_comment("never set"))
+    with pytest.raises(VerifierError, match="never set") as caught:
+        await Program.load(spec)
+    assert caught.value.source == "never set"
+    assert "; never set" in caught.value.log
