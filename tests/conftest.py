@@ -141,6 +141,56 @@ def has_trampolines() -> bool:
         return False
 
 
+@functools.cache
+def knows_helper(number: int) -> bool:
+    """Whether socket filters may call the helper of that number; it is called with nothing, and refused for that."""
+    from aiobpf import asm
+    from aiobpf.errors import KernelError
+    from aiobpf.kernel.programs import load_program, log_text
+    from aiobpf.uapi import ProgramType
+
+    log = bytearray(1 << 16)
+    code = asm.Instructions([asm.call_helper(number), asm.mov(asm.R0, 0), asm.exit_()]).encode()
+    try:
+        load_program(ProgramType.SOCKET_FILTER, code, log=log, log_level=1).close()
+    except KernelError:
+        return "unknown#" not in log_text(log)
+    return True
+
+
+@functools.cache
+def has_kernel_function(name: str) -> bool:
+    from aiobpf.btf import Btf, Function
+
+    return bool(Btf.from_file("/sys/kernel/btf/vmlinux").all_by_name(name, Function))
+
+
+@functools.cache
+def has_map_type(name: str) -> bool:
+    from aiobpf.kernel.features import supports_map_type
+    from aiobpf.uapi import MapType
+
+    return supports_map_type(MapType[name])
+
+
+@functools.cache
+def has_program_type(name: str) -> bool:
+    from aiobpf.kernel.features import supports_program_type
+    from aiobpf.uapi import ProgramType
+
+    return supports_program_type(ProgramType[name])
+
+
+def tells_its_configuration() -> bool:
+    from aiobpf.errors import NotSupportedError
+    from aiobpf.kernel.kconfig import kernel_config
+
+    try:
+        return bool(kernel_config())
+    except NotSupportedError:
+        return False
+
+
 def refuses_trampolines() -> str | None:
     """A kernel that says EPERM to one who may do everything, and writes no log, was built to refuse them."""
     return "this kernel refuses trampolines (EPERM with every privilege)" if may_use_bpf() else None
@@ -154,6 +204,12 @@ FEATURES = {
         (4, 17), Path("/sys/bus/event_source/devices/uprobe/type").exists, option_is_off("CONFIG_UPROBES")
     ),
     "trampolines": Feature((5, 5), has_trampolines, refuses_trampolines),
+    "callbacks": Feature((5, 13), lambda: knows_helper(164)),  # bpf_for_each_map_elem
+    "timers": Feature((5, 15), lambda: knows_helper(169)),  # bpf_timer_init
+    "bloom filters": Feature((5, 16), lambda: has_map_type("BLOOM_FILTER")),
+    "syscall programs": Feature((5, 14), lambda: has_program_type("SYSCALL")),
+    "task kfuncs": Feature((6, 2), lambda: has_kernel_function("bpf_task_from_pid")),
+    "kernel configuration": Feature((0, 0), tells_its_configuration, lambda: "no configuration file is installed"),
 }
 
 

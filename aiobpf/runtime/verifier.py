@@ -91,8 +91,8 @@ _HINTS: Sequence[tuple[str, str]] = (
     (r"BPF program is too large", "the verifier walked a million instructions: shorten loops, or split the program"),
     (r"combined stack size|stack size \d+ exceeds|invalid (?:write|read) (?:to|from) stack",
      "a program has 512 bytes of stack: move large values into a per-CPU array"),
-    (r"number of funcs in func_info", "a function passed to a helper as a callback (bpf_for_each_map_elem, bpf_loop) needs "
-     "Linux 5.13"),
+    (r"number of funcs in func_info", "a function passed to a helper as a callback (bpf_for_each_map_elem, bpf_loop) "
+     "needs Linux 5.13"),
     (r"unknown func|invalid func", "this kernel, or this program type, has no such helper"),
     (r"cannot call GPL", 'the helper is for GPL programs: char LICENSE[] SEC("license") = "GPL";'),
     (r"misaligned (?:packet|value|stack|context) access", "read it in smaller pieces, or align the member"),

@@ -47,6 +47,7 @@ class Pair(NamedTuple):
     first: Program
 
 
+@pytest.mark.requires("callbacks")
 async def test_classes_of_every_make_are_filled() -> None:
     import aiobpf as local
 
@@ -66,6 +67,7 @@ async def test_classes_of_every_make_are_filled() -> None:
         coll.bind(Here)
 
 
+@pytest.mark.requires("callbacks")
 async def test_what_is_missing_or_something_else_is_named() -> None:
     class Missing:
         tabel: aiobpf.Map

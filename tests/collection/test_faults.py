@@ -113,13 +113,16 @@ def pins(bpffs: Path) -> list[str]:
     return sorted(path.name for path in bpffs.iterdir() if not path.name.endswith(".debug"))
 
 
-@pytest.mark.parametrize("name", ["ring_events", "globals", "subprograms", "core"])
+@pytest.mark.parametrize(
+    "name", ["ring_events", "globals", pytest.param("subprograms", marks=pytest.mark.requires("callbacks")), "core"]
+)
 def test_a_collection_comes_whole_or_not_at_all(faults: Faults, name: str) -> None:
     spec = read_spec(OBJECTS / f"{name}.bpf.o")
     total = faults.each_in_turn(lambda: load_collection(spec, LoadPlan()))
     assert total >= len(spec.maps) + 1
 
 
+@pytest.mark.requires("bloom filters")
 def test_a_collection_with_pins_and_maps_of_maps_too(faults: Faults, bpffs: Path) -> None:
     spec = read_spec(OBJECTS / "map_kinds.bpf.o")
     total = faults.each_in_turn(
@@ -128,6 +131,7 @@ def test_a_collection_with_pins_and_maps_of_maps_too(faults: Faults, bpffs: Path
     assert total > 10
 
 
+@pytest.mark.requires("bloom filters")
 def test_pins_that_were_there_stay(faults: Faults, bpffs: Path) -> None:
     spec = read_spec(OBJECTS / "map_kinds.bpf.o")
     load_collection(spec, LoadPlan(pin_path=bpffs)).close()
@@ -136,6 +140,7 @@ def test_pins_that_were_there_stay(faults: Faults, bpffs: Path) -> None:
     )
 
 
+@pytest.mark.requires("callbacks")
 def test_a_replaced_map_stays_open(faults: Faults) -> None:
     spec = read_spec(OBJECTS / "subprograms.bpf.o")
     with create_map(spec.maps["table"])._fd as fd:

@@ -17,6 +17,7 @@ PACKET = bytes(64)
 pytestmark = [pytest.mark.root, pytest.mark.everywhere]
 
 
+@pytest.mark.requires("timers")
 async def test_a_timer_in_a_map_rings() -> None:
     async with aiobpf.load(OBJECTS / "kernel_values.bpf.o", programs=["set_alarm"]) as coll:
         assert coll.maps["alarms"][0].rung == 0

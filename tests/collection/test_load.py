@@ -64,6 +64,7 @@ async def test_bytes_and_specs_load_like_paths() -> None:
         assert coll.variables["burst"].value == 5
 
 
+@pytest.mark.requires("callbacks")
 async def test_loading_never_changes_the_spec() -> None:
     for name in ("globals", "subprograms", "core", "ring_events"):
         spec = aiobpf.read_spec(OBJECTS / f"{name}.bpf.o")
@@ -147,6 +148,7 @@ async def test_only_the_programs_that_are_asked_for_load() -> None:
         await aiobpf.Collection.load(OBJECTS / "rejected.bpf.o", programs=["absent"])
 
 
+@pytest.mark.requires("callbacks")
 async def test_a_replaced_map_is_used_and_survives_every_load() -> None:
     """cilium/ebpf issues 515, 517 and 522: replacing must not close or spoil a map, in any order of loads."""
     spec = aiobpf.read_spec(OBJECTS / "subprograms.bpf.o")
@@ -176,6 +178,7 @@ async def test_a_replacement_that_does_not_fit_is_refused_with_each_difference()
         await aiobpf.Collection.load(spec, replace_maps={"tabel": wrong})
 
 
+@pytest.mark.requires("bloom filters")
 async def test_static_contents_of_map_in_map_and_program_arrays(bpffs: Path) -> None:
     async with aiobpf.load(OBJECTS / "map_kinds.bpf.o", pin_path=bpffs) as coll:
         outer = coll.maps["outer_array"]
@@ -188,6 +191,7 @@ async def test_static_contents_of_map_in_map_and_program_arrays(bpffs: Path) -> 
         assert coll.maps["inner_0"][0] == 6
 
 
+@pytest.mark.requires("bloom filters")
 async def test_maps_pinned_by_name_are_found_again(bpffs: Path) -> None:
     spec = aiobpf.read_spec(OBJECTS / "map_kinds.bpf.o")
     with pytest.raises(SpecError, match="pin_path"):
@@ -203,6 +207,7 @@ async def test_maps_pinned_by_name_are_found_again(bpffs: Path) -> None:
         await aiobpf.Collection.load(other, pin_path=bpffs)
 
 
+@pytest.mark.requires("bloom filters")
 async def test_a_load_that_fails_takes_its_pins_back(bpffs: Path) -> None:
     spec = aiobpf.read_spec(OBJECTS / "map_kinds.bpf.o")
     spec.programs["use"].instructions.replace_operation(0, aiobpf.asm.ldx(8, aiobpf.asm.R0, aiobpf.asm.R9))
@@ -211,11 +216,13 @@ async def test_a_load_that_fails_takes_its_pins_back(bpffs: Path) -> None:
     assert pins(bpffs) == []
 
 
+@pytest.mark.requires("bloom filters")
 async def test_pinning_where_no_bpffs_is_says_how_to_mount_one(tmp_path: Path) -> None:
     with pytest.raises(aiobpf.KernelError, match="mount -t bpf"):
         await aiobpf.Collection.load(OBJECTS / "map_kinds.bpf.o", pin_path=tmp_path)
 
 
+@pytest.mark.requires("callbacks")
 async def test_detached_objects_outlive_the_collection() -> None:
     async with aiobpf.load(OBJECTS / "subprograms.bpf.o") as coll:
         table = coll.detach(coll.maps["table"])
@@ -226,6 +233,7 @@ async def test_detached_objects_outlive_the_collection() -> None:
     await table.aclose()
 
 
+@pytest.mark.requires("callbacks")
 async def test_a_typed_class_is_filled_by_name() -> None:
     @attrs.define
     class Objects:
@@ -249,6 +257,7 @@ async def test_a_typed_class_is_filled_by_name() -> None:
             coll.bind(Wrong)
 
 
+@pytest.mark.requires("kernel configuration")
 async def test_kernel_configuration_is_read_into_kconfig() -> None:
     async with aiobpf.load(OBJECTS / "externs.bpf.o", programs=["configuration"]) as coll:
         async with coll.attach():
@@ -263,6 +272,7 @@ async def test_kernel_configuration_is_read_into_kconfig() -> None:
     assert seen[5] == 0
 
 
+@pytest.mark.requires("task kfuncs")
 async def test_kernel_functions_are_called_and_weak_ones_may_be_missing() -> None:
     async with aiobpf.load(OBJECTS / "externs.bpf.o", programs=["functions"]) as coll:
         assert (await coll.programs["functions"].run()).retval == 0

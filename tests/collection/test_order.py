@@ -14,6 +14,7 @@ OBJECTS = Path(__file__).parent.parent / "objects"
 pytestmark = [pytest.mark.root, pytest.mark.everywhere]
 
 
+@pytest.mark.requires("bloom filters")
 async def test_maps_and_programs_are_made_in_the_order_of_their_spec() -> None:
     spec = aiobpf.read_spec(OBJECTS / "subprograms.bpf.o")
     for _ in range(2):

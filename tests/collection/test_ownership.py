@@ -38,6 +38,7 @@ def bpffs(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", str(where)], check=True)
 
 
+@pytest.mark.requires("bloom filters")
 async def test_a_load_that_nobody_waits_for_any_more_takes_its_pins_back(bpffs: Path) -> None:
     kept = load_collection(OBJECTS / "map_kinds.bpf.o", LoadPlan(pin_path=bpffs))
     assert (bpffs / "pinned").exists()
@@ -45,6 +46,7 @@ async def test_a_load_that_nobody_waits_for_any_more_takes_its_pins_back(bpffs: 
     assert not (bpffs / "pinned").exists()
 
 
+@pytest.mark.requires("bloom filters")
 async def test_undoing_takes_back_only_pins_that_are_new_and_raises_nothing(bpffs: Path) -> None:
     first = load_collection(OBJECTS / "map_kinds.bpf.o", LoadPlan(pin_path=bpffs))
     second = load_collection(OBJECTS / "map_kinds.bpf.o", LoadPlan(pin_path=bpffs))
@@ -54,6 +56,7 @@ async def test_undoing_takes_back_only_pins_that_are_new_and_raises_nothing(bpff
     first.undo()
 
 
+@pytest.mark.requires("callbacks")
 async def test_names_in_the_spec_are_what_counts() -> None:
     spec = aiobpf.read_spec(OBJECTS / "subprograms.bpf.o")
     spec.maps["table"].name = "another"
@@ -78,6 +81,7 @@ async def test_one_name_is_no_list_of_programs() -> None:
         await aiobpf.Collection.load(OBJECTS / "subprograms.bpf.o", programs="first")
 
 
+@pytest.mark.requires("callbacks")
 async def test_programs_taken_out_stay_when_the_collection_closes() -> None:
     coll = await aiobpf.Collection.load(OBJECTS / "subprograms.bpf.o")
     first = coll.detach(coll.programs["first"])
@@ -140,6 +144,7 @@ async def test_a_detach_that_fails_does_not_hide_why_attaching_failed(monkeypatc
         assert any("could not be detached" in note for note in caught.value.__notes__)
 
 
+@pytest.mark.requires("bloom filters")
 async def test_a_failed_load_tells_its_own_error_though_the_pin_cannot_go(
     bpffs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

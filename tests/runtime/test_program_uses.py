@@ -58,6 +58,7 @@ async def test_a_packet_comes_back_as_the_program_left_it() -> None:
         assert done.duration_ns >= 0
 
 
+@pytest.mark.requires("syscall programs")
 async def test_a_syscall_program_answers_in_its_context() -> None:
     spec = program(
         ProgramType.SYSCALL,
