@@ -16,7 +16,7 @@ from aiobpf import asm
 from aiobpf._native import ffi, lib
 from aiobpf.btf.types import Array, Int, IntEncoding, Member, Struct, Type
 from aiobpf.errors import KernelError
-from aiobpf.kernel import MapElements, OwnedFd, create_map, load_program, test_run
+from aiobpf.kernel import MapElements, OwnedFd, create_map, kernel_release, load_program, test_run
 from aiobpf.stream import EventStream
 from aiobpf.stream.ring_source import PAGE, RingSource
 from aiobpf.uapi import MapType, ProgramType
@@ -69,6 +69,19 @@ class StandIn:
 
     def fileno(self) -> int:
         return self.fd.fileno()
+
+
+def count(address: asm.Register, number: asm.Register, scratch: asm.Register) -> list[asm.Instruction]:
+    """*number* = the u64 at *address*, which then is one more."""
+    if kernel_release() >= (5, 12):
+        return [asm.mov(number, 1), asm.atomic_add(asm.DW, address, number, 0, fetch=True)]
+    # Adding that tells the old value came with 5.12 (5ffa25502b5a); before, one producer at a time has to do.
+    return [
+        asm.ldx(asm.DW, number, address, 0),
+        asm.mov(scratch, number),
+        asm.add(scratch, 1),
+        asm.stx(asm.DW, address, scratch, 0),
+    ]
 
 
 @define
@@ -148,8 +161,7 @@ class Producer:
         code = [
             asm.mov(r6, r1),
             asm.load_map_value(r1, "counters", 0, fd=self.counters.fileno()),
-            asm.mov(r7, 1),
-            asm.atomic_add(dw, r1, r7, 0, fetch=True),
+            *count(r1, r7, r0),
         ]
         ring = asm.load_map_ptr(r1, "events", fd=self.map.fileno())
         if kind in {"discard", "reserve"}:
