@@ -55,7 +55,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--set", type=setting, action="append", default=[], metavar="VARIABLE=VALUE",
         help="give a global variable its value before loading; repeatable")  # fmt: skip
     add("--program", action="append", default=[], metavar="NAME", help="load and attach this program only; repeatable")
-    add("--pin-path", metavar="DIRECTORY", help="where in a bpffs maps are that the object wants pinned by name")
+    add(
+        "--pin-path",
+        metavar="DIRECTORY",
+        help="the bpffs folder of maps pinned by name (/sys/fs/bpf)",
+    )
     add("--plain", action="store_true", help="plain lines on a terminal too")
     add("-v", "--verbose", action="store_true", help="say what attaches, and why the verifier rejects")
 

@@ -29,7 +29,6 @@ from aiobpf.errors import (
     CodecError,
     CoreRelocationError,
     NotSupportedError,
-    SpecError,
     UnresolvedSymbolError,
     VerifierError,
 )
@@ -59,8 +58,6 @@ def run_session(options: RunOptions) -> int:
         names = ", ".join(untyped)
         warn(f"the object does not say what {names} carries: shown in hex; --map NAME:TYPE says it")
     view = make_view(options, {name: format_of(options, type_) for name, type_ in chosen.items()})
-    if options.pin_path is None and any(map_.pinning for map_ in spec.maps.values()):
-        raise SpecError("the object has maps that are pinned by name: --pin-path says in which folder of a bpffs")
     run = Run(spec, programs, chosen, view, options.duration_s, options.pin_path, options.verbose)
     try:
         anyio.run(run.main)

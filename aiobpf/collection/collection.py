@@ -191,7 +191,7 @@ def load(
 
     *source*: a CollectionSpec, a path, or the bytes of an object file.
     *replace_maps*: maps to use instead of the object's own, by name; they are duplicated, and stay the caller's.
-    *pin_path*: the folder of a bpffs in which maps that ask for pinning by name are found or made.
+    *pin_path*: the folder of a bpffs in which maps that ask for pinning by name are found or made (/sys/fs/bpf).
     *kernel_btf*: types to relocate against instead of the running kernel's; a Btf, or the path of raw BTF or an ELF.
     *btf_cache*: the running kernel's types, shared among loads.
     *token*: the fd of a BPF token.

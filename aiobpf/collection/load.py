@@ -17,6 +17,7 @@ from aiobpf.errors import SpecError
 from aiobpf.link import kind_of
 from aiobpf.runtime import LoadContext, LoadOptions, Map, Prepared, Program, Section, Variable
 from aiobpf.runtime.map_create import fill_map, open_or_create, require_compatible
+from aiobpf.runtime.program_load import referenced_maps
 from aiobpf.spec import CollectionSpec
 
 if TYPE_CHECKING:
@@ -106,8 +107,9 @@ def load_collection(source: CollectionSpec | str | PathLike[str] | bytes, plan: 
             held = [_fill(loaded, name, context) for name in new]
             for name, program in prepared.items():
                 loaded.add_program(name, program.load(loaded.maps))
+            used = {map_name for program in chosen.values() for map_name in referenced_maps(program)}
             for name, contents in zip(new, held, strict=True):
-                fill_map(loaded.maps[name], contents, loaded.maps, loaded.programs)
+                fill_map(loaded.maps[name], _loadable(name, contents, loaded, used), loaded.maps, loaded.programs)
         _make_variables(loaded, spec)
     except BaseException:
         loaded.undo()
@@ -154,6 +156,16 @@ def _fill(loaded: Loaded, name: str, context: LoadContext) -> dict[bytes, bytes 
     if spec.maps[name].is_frozen:
         made.freeze()
     return later
+
+
+def _loadable(
+    name: str, contents: dict[bytes, bytes | str], loaded: Loaded, used: set[str]
+) -> dict[bytes, bytes | str]:
+    """*contents* without programs that were not chosen, where no chosen program refers to the map."""
+    missing = [value for value in contents.values() if isinstance(value, str) and value not in loaded.programs]
+    if missing and name in used:
+        raise SpecError(f"map {name!r} is to hold program {missing[0]!r}, which was not chosen: load it too")
+    return {key: value for key, value in contents.items() if value not in missing}
 
 
 def _make_variables(loaded: Loaded, spec: CollectionSpec) -> None:

@@ -51,6 +51,8 @@ _WITHOUT_BTF = frozenset(
         MapType.ARENA,
     }
 )
+DEFAULT_PIN_PATH = "/sys/fs/bpf"
+"""Where a map is pinned by name if nobody says where: libbpf's folder, so that programs of both share their maps."""
 _FD = struct.Struct("=I")
 _RINGS = frozenset({MapType.RINGBUF, MapType.USER_RINGBUF})
 _FD_ARRAYS = frozenset({MapType.PERF_EVENT_ARRAY, MapType.PROG_ARRAY, MapType.CGROUP_ARRAY})
@@ -227,16 +229,12 @@ def open_or_create(
 ) -> tuple[Map, bool]:
     """The map pinned under its name in *pin_path* if it asks for that and is there, else a new one; whether it is new.
 
-    A new one is pinned. SpecError where the spec asks for a pin and no folder was given, or where what is pinned there
-    is no map, or another kind of map than the spec's.
+    A new one is pinned. No *pin_path* means `DEFAULT_PIN_PATH`. SpecError where what is pinned there is no map, or
+    another kind of map than the spec's; KernelError where the folder is not in a bpffs.
     """
     if spec.pinning == Pinning.NONE:
         return create_empty_map(spec, types, token=token), True
-    if pin_path is None:
-        raise SpecError(
-            f"map {spec.name!r} wants to be pinned by name: give the folder, load(..., pin_path='/sys/fs/bpf/...')"
-        )
-    path = os.path.join(os.fspath(pin_path), _file_name(spec.name))
+    path = os.path.join(DEFAULT_PIN_PATH if pin_path is None else os.fspath(pin_path), _file_name(spec.name))
     try:
         fd = kernel.open_pin(path, kind="map")
     except FileNotFoundError:

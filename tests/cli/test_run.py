@@ -243,14 +243,15 @@ def test_losses_that_the_program_counts_are_told(probe: str, start: Start) -> No
     assert int(lost[1]) >= 3
 
 
-def test_maps_to_be_pinned_need_a_folder(probe: str) -> None:
+def test_maps_to_be_pinned_need_a_bpffs(probe: str, tmp_path: Path) -> None:
     source = Path(probe)
     source.write_text(
         PROBE.replace("__type(value, __u64);", "__type(value, __u64);\n\t__uint(pinning, LIBBPF_PIN_BY_NAME);")
     )
-    done = run(probe)
+    done = run(probe, "--pin-path", str(tmp_path))
     assert done.returncode == 1
-    assert "aiobpf: the object has maps that are pinned by name: --pin-path says" in done.stderr
+    assert str(tmp_path) in done.stderr
+    assert "mount -t bpf" in done.stderr
 
 
 def test_a_type_that_is_too_long_ends_with_the_way_out(probe: str) -> None:
