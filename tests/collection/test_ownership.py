@@ -100,11 +100,13 @@ async def test_programs_taken_out_stay_when_the_collection_closes() -> None:
 
 async def test_closing_while_a_scope_is_cancelled_closes_all() -> None:
     before = open_fds()
+    coll: aiobpf.Collection | None = None
     with anyio.CancelScope() as scope:
         coll = await aiobpf.Collection.load(OBJECTS / "globals.bpf.o")
         assert coll.variables["custom"].value == -5
         scope.cancel()
         await coll.aclose()
+    assert coll is not None
     assert coll.is_closed
     kinds = {what for what in open_fds().values() if "bpf" in what}
     assert kinds <= set(before.values())
