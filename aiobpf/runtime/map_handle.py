@@ -1,0 +1,254 @@
+"""A map as the kernel has it: what is known of it, how it is opened, pinned, mapped and closed; not what is in it."""
+
+from __future__ import annotations
+
+import contextlib
+import mmap as _mmap
+import os
+from typing import TYPE_CHECKING, Any, Self
+
+from aiobpf import kernel
+from aiobpf.errors import ClosedError, NotSupportedError
+from aiobpf.runtime.element import (
+    KEYLESS_TYPES,
+    MAP_IN_MAP_TYPES,
+    PER_CPU_TYPES,
+    BytesElement,
+    key_codec,
+    value_codec,
+)
+from aiobpf.uapi import MapType
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from os import PathLike
+    from types import TracebackType
+
+    from aiobpf._native._lib import View
+    from aiobpf.btf import Btf, Type
+    from aiobpf.kernel import MapInfo, OwnedFd
+    from aiobpf.spec import MapSpec
+
+
+class MapHandle:
+    """One owner of a map's fd, from the constructor's call on and also if that fails. `Map` adds the elements."""
+
+    __slots__ = (
+        "_decode_value",
+        "_encode_key",
+        "_encode_value",
+        "_fd",
+        "_holds_maps",
+        "elements",
+        "flags",
+        "key_codec",
+        "key_size",
+        "key_type",
+        "max_entries",
+        "name",
+        "pin_path",
+        "spec",
+        "type",
+        "types",
+        "value_codec",
+        "value_size",
+        "value_type",
+    )
+
+    def __init__(
+        self,
+        fd: OwnedFd,
+        *,
+        name: str,
+        type: MapType,  # noqa: A002 - the field's own word
+        key_size: int,
+        value_size: int,
+        max_entries: int,
+        flags: int = 0,
+        key_type: Type | None = None,
+        value_type: Type | None = None,
+        types: Btf | None = None,
+        spec: MapSpec | None = None,
+    ) -> None:
+        self.name = name
+        self.type = type
+        self.key_size = key_size
+        self.value_size = value_size
+        self.max_entries = max_entries
+        self.flags = flags
+        self.key_type = key_type
+        self.value_type = value_type
+        self.types = types
+        self.spec = spec
+        self.pin_path: str | None = None
+        try:
+            cpus = len(kernel.possible_cpus()) if type in PER_CPU_TYPES else 1
+        except BaseException:
+            fd.close()
+            raise
+        self._fd = fd
+        self.key_codec = key_codec(type, key_size, key_type)
+        self.value_codec = value_codec(type, value_size, value_type, cpus)
+        # The codecs' functions, each looked up when it is first needed: looking compiles it (0.7 ms for a struct), many
+        # maps of an object are never touched from here, and going through the codec each time would cost 40 ns more.
+        self._encode_key: Callable[[Any], bytes] | None = None
+        self._encode_value: Callable[[Any], bytes] | None = None
+        self._decode_value: Callable[[bytes], Any] | None = None
+        self._holds_maps = type in MAP_IN_MAP_TYPES  # an enum's hash is Python code: not for each lookup
+        self.elements = kernel.MapElements(fd, key_size, self.value_codec.size, subject=f"map {name!r}")
+        """The elements as bytes."""
+
+    # --- making one ---------------------------------------------------------------------------------------------------
+
+    @classmethod
+    def from_id(cls, id: int) -> Self:  # noqa: A002 - the field's own word
+        """The kernel's map of that id; FileNotFoundError (ENOENT) if there is none."""
+        return cls.from_fd(kernel.map_by_id(id))
+
+    @classmethod
+    def from_pin(cls, path: str | PathLike[str]) -> Self:
+        """The map pinned at *path* in a bpffs."""
+        found = cls.from_fd(kernel.open_pin(path, kind="map"))
+        found.pin_path = os.fspath(path)
+        return found
+
+    @classmethod
+    def from_fd(
+        cls, fd: OwnedFd, spec: MapSpec | None = None, types: Btf | None = None, *, keeps_name: bool = False
+    ) -> Self:
+        """A map that is open already; it owns *fd* from here on, also if this fails.
+
+        *spec* gives it the types of an object file's map, and its name unless it *keeps_name*; *types* is the object's
+        BTF.
+        """
+        try:
+            info = kernel.map_info(fd)
+            return cls(
+                fd,
+                name=info.name if spec is None or keeps_name else spec.name,
+                type=_known_type(info.type),
+                key_size=info.key_size,
+                value_size=info.value_size,
+                max_entries=info.max_entries,
+                flags=info.flags,
+                key_type=None if spec is None else spec.key,
+                value_type=None if spec is None else spec.value,
+                types=types,
+                spec=spec,
+            )
+        except BaseException:
+            fd.close()
+            raise
+
+    # --- lifetime -----------------------------------------------------------------------------------------------------
+
+    def fileno(self) -> int:
+        """The map's fd; ClosedError once it is closed."""
+        if self._fd.is_closed:
+            raise ClosedError(f"map {self.name!r} is closed")
+        return self._fd.fileno()
+
+    @property
+    def is_closed(self) -> bool:
+        return self._fd.is_closed
+
+    def close(self) -> None:
+        """Close without waiting on the event loop; freeing a large map takes milliseconds, so prefer `aclose`."""
+        self._fd.close()
+
+    async def aclose(self) -> None:
+        """Close the map; idempotent. It lives on where a program, a pin or another fd holds it."""
+        if not self._fd.is_closed:
+            await kernel.close_in_worker(self._fd)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    def duplicate(self, spec: MapSpec | None = None, types: Btf | None = None) -> Self:
+        """Another owner of the same map; *spec* and *types* replace what is known of its elements."""
+        copy = type(self)(
+            self._fd.duplicate(),
+            name=self.name if spec is None else spec.name,
+            type=self.type,
+            key_size=self.key_size,
+            value_size=self.value_size,
+            max_entries=self.max_entries,
+            flags=self.flags,
+            key_type=self.key_type if spec is None else spec.key,
+            value_type=self.value_type if spec is None else spec.value,
+            types=self.types if types is None else types,
+            spec=self.spec if spec is None else spec,
+        )
+        copy.pin_path = self.pin_path
+        return copy
+
+    # --- the whole map ------------------------------------------------------------------------------------------------
+
+    def info(self) -> MapInfo:
+        """What the kernel says of the map (BPF_OBJ_GET_INFO_BY_FD)."""
+        return kernel.map_info(self._fd)
+
+    def freeze(self) -> None:
+        """No writes from user space any more, for good (5.2)."""
+        kernel.freeze_map(self._fd, subject=f"map {self.name!r}")
+
+    def pin(self, path: str | PathLike[str]) -> None:
+        """Give the map a name in a bpffs; it lives as long as that."""
+        kernel.pin(self._fd, path, subject=f"map {self.name!r}")
+        self.pin_path = os.fspath(path)
+
+    def unpin(self) -> None:
+        """Take away the name that `pin` gave or the map was found by; nothing if there is none any more."""
+        path, self.pin_path = self.pin_path, None
+        if path is not None:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(path)
+
+    def mmap(self, *, writable: bool = True) -> memoryview:
+        """The map's memory, `memory_size` bytes: arrays with MMAPABLE (5.5) and arenas (6.9).
+
+        What programs write is seen at once, and the other way round. It stays mapped while the memoryview, or a slice
+        of it, is held, also after the map is closed; ``with`` or ``release()`` lets go early. KernelError: EINVAL or
+        ENOTSUPP for a map that cannot be mapped, EPERM where it is frozen and *writable*.
+        """
+        memory = memoryview(self.shared_memory(writable=writable))
+        return memory if writable else memory.toreadonly()
+
+    def shared_memory(self, *, writable: bool) -> View:
+        """`mmap` as a buffer whose slices are copies. Not to be written to where it is not *writable*."""
+        self.fileno()  # ClosedError by name
+        return kernel.map_shared(self._fd, self.memory_size, writable=writable, what=f"map {self.name!r}")
+
+    @property
+    def memory_size(self) -> int:
+        """Bytes that `mmap` maps: elements rounded up to 8 each, the whole rounded up to pages."""
+        page = _mmap.PAGESIZE
+        if self.type == MapType.ARENA:
+            return self.max_entries * page
+        return (((self.value_size + 7) & ~7) * self.max_entries + page - 1) // page * page
+
+    @property
+    def is_keyless(self) -> bool:
+        return self.type in KEYLESS_TYPES
+
+    @property
+    def is_untyped(self) -> bool:
+        """Whether keys and values are plain bytes."""
+        return isinstance(self.value_codec, BytesElement)
+
+    def __repr__(self) -> str:
+        state = "closed " if self.is_closed else ""
+        sizes = f"key={self.key_size} value={self.value_size} max_entries={self.max_entries}"
+        return f"<{state}Map {self.name!r} {self.type.name} {sizes}>"
+
+
+def _known_type(number: int) -> MapType:
+    try:
+        return MapType(number)
+    except ValueError:
+        raise NotSupportedError(f"map type {number}, which is newer than this library,") from None
