@@ -50,6 +50,8 @@ async def test_addresses_of_kernel_symbols_are_put_in() -> None:
 async def test_a_kernel_variable_is_read_by_its_type() -> None:
     if not symbol_addresses(["runqueues"]):
         pytest.skip("kallsyms lists no variables (CONFIG_KALLSYMS_ALL not set), and the verifier looks there")
+    if not (await aiobpf.kernel_btf()).all_by_name("runqueues"):
+        pytest.skip("this kernel's BTF has no variables: they need a pahole that encodes them")
     async with aiobpf.load(OBJECTS / "externs.bpf.o", programs=["symbols"]) as coll, coll.attach():
         coll.variables["seen"].value = [1 << 40, 0, 0, 0, 0, 0]
         for _ in range(50):

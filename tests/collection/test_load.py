@@ -176,6 +176,7 @@ async def test_a_program_array_of_programs_that_were_not_chosen(bpffs: Path) -> 
         pass
 
 
+@pytest.mark.requires("callbacks")
 async def test_a_replaced_map_is_used_and_survives_every_load() -> None:
     """cilium/ebpf issues 515, 517 and 522: replacing must not close or spoil a map, in any order of loads."""
     spec = aiobpf.read_spec(OBJECTS / "subprograms.bpf.o")
