@@ -83,7 +83,7 @@ async def test_max_active_goes_through_tracefs(counters: Counters, calls_getpgid
 
 @needs_kprobes
 @pytest.mark.everywhere
-@pytest.mark.parametrize("mode", ["auto", "tracefs"])
+@pytest.mark.parametrize("mode", ["auto", pytest.param("tracefs", marks=pytest.mark.slow)])
 async def test_a_missing_function_is_named_with_its_neighbours(counters: Counters, mode: str) -> None:
     seen = counters(ProgramType.KPROBE)
     with pytest.raises(UnresolvedSymbolError, match=r"no function 'vfs_raed'; near: .*vfs_read"):

@@ -188,6 +188,7 @@ async def test_a_section_without_meaning_is_named() -> None:
         await Program.load(unknown)
 
 
+@pytest.mark.slow
 async def test_a_tracepoint_that_is_not_there_is_named() -> None:
     spec = read_spec(OBJECTS / "sections.bpf.o")
     program = next(p for p in spec.programs.values() if p.section == "tp_btf/sched_process_exec")
