@@ -38,8 +38,8 @@ class Work:
         return owned
 
     def dispose(self, owned: OwnedFd) -> None:
+        self.disposed.append(threading.current_thread().name)  # first: the tests look once it is closed
         owned.close()
-        self.disposed.append(threading.current_thread().name)
 
     async def has_started(self) -> None:
         while not self.started.is_set():  # noqa: ASYNC110 set by a thread
