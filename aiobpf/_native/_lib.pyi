@@ -74,6 +74,15 @@ class BtfStringsArray(CData):
     def __getitem__(self, index: int, /) -> BtfStrings: ...
 
 @final
+class BtfBuckets(CData):
+    heads: IntArray
+    mask: int
+
+@final
+class BtfBucketsArray(CData):
+    def __getitem__(self, index: int, /) -> BtfBuckets: ...
+
+@final
 class BtfView(CData):
     data: CData
     types: int
@@ -87,8 +96,7 @@ class BtfView(CData):
     type_count: int
     offsets: IntArray
     next: IntArray
-    heads: IntArray
-    bucket_mask: int
+    names: BtfBucketsArray
 
 @final
 class FFI:
@@ -281,10 +289,17 @@ class Lib:
     @staticmethod
     def btf_index(view: BtfView, offsets: IntArray, capacity: int, where: IntArray, /) -> int: ...
     @staticmethod
-    def btf_index_names(view: BtfView, /) -> None: ...
+    def btf_index_names(view: BtfView, of_functions: int, /) -> None: ...
     @staticmethod
     def btf_find(
-        view: BtfView, name: bytes, length: int, by_essential_name: int, found: IntArray, capacity: int, /
+        view: BtfView,
+        of_functions: int,
+        name: bytes,
+        length: int,
+        by_essential_name: int,
+        found: IntArray,
+        capacity: int,
+        /,
     ) -> int: ...
     @staticmethod
     def btf_find_kind(view: BtfView, kind: int, found: IntArray, capacity: int, /) -> int: ...

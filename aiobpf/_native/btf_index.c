@@ -1,8 +1,9 @@
 /*
  * Where each type of a BTF is, and which types have a name: one pass each over bytes that nobody has checked.
  *
- * A kernel has 126,000 types in 5.5 MB. Finding their offsets takes Python 80 ms and this 1 ms; the name index is made
- * when the first name is asked for. Offsets are 4 bytes a type, the name index 8 more.
+ * A kernel has 126,000 types in 5.5 MB. Finding their offsets takes Python 80 ms and this 1 ms; a name index is made
+ * when the first name is asked for. There are two: four in five named types of a kernel are functions, and CO-RE asks for
+ * none of them. Offsets are 4 bytes a type, the name indexes 8 more.
  */
 #include "btf_index.h"
 
@@ -12,6 +13,7 @@
 
 enum {
 	HEADER = 12,
+	KIND_FUNC = 12,
 	LAST_KIND = 19,
 	/*
 	 * A name counts up to here: the kernel stops at 512, and every type of a hostile BTF may be named by the same
@@ -88,6 +90,11 @@ int64_t btf_index(const struct btf_view *view, uint32_t *offsets, uint32_t capac
 	return count;
 }
 
+static uint32_t kind_of(const struct btf_view *view, uint32_t index)
+{
+	return (word(view, view->offsets[index] + 4) >> 24) & 0x7f;
+}
+
 /* The name at *offset* and its length (NAME_LIMIT at most), or NULL where there is no such string. */
 static const char *name_at(const struct btf_view *view, uint32_t offset, uint32_t *length)
 {
@@ -157,37 +164,41 @@ static uint32_t hash(const char *name, uint32_t length)
  * Chains the types of one bucket through `next`, in order of their index. Chains, not open addressing: 400,000 types of
  * one name would make that quadratic.
  */
-void btf_index_names(const struct btf_view *view)
+void btf_index_names(const struct btf_view *view, int of_functions)
 {
+	const struct btf_buckets *buckets = &view->names[!!of_functions];
+
 	for (uint32_t i = view->type_count; i > 0; i--) {
 		uint32_t name_offset = word(view, view->offsets[i - 1]);
 		uint32_t length, bucket;
 		const char *name;
 
-		if (!name_offset)
+		if (!name_offset || (kind_of(view, i - 1) == KIND_FUNC) != !!of_functions)
 			continue;
 		name = name_at(view, name_offset, &length);
 		if (!name || !length)
 			continue;
-		bucket = hash(name, essential_length(name, length)) & view->bucket_mask;
-		view->next[i] = view->heads[bucket];
-		view->heads[bucket] = i;
+		bucket = hash(name, essential_length(name, length)) & buckets->mask;
+		view->next[i] = buckets->heads[bucket];
+		buckets->heads[bucket] = i;
 	}
 }
 
 /*
- * How many types have that name, or with by_essential_name that name and any flavour; the first *capacity* are stored.
+ * How many functions, or types that are none, have that name, or with by_essential_name that name and any flavour; the
+ * first *capacity* are stored.
  */
-uint32_t btf_find(const struct btf_view *view, const char *name, uint32_t length, int by_essential_name, uint32_t *found,
-		  uint32_t capacity)
+uint32_t btf_find(const struct btf_view *view, int of_functions, const char *name, uint32_t length, int by_essential_name,
+		  uint32_t *found, uint32_t capacity)
 {
+	const struct btf_buckets *buckets = &view->names[!!of_functions];
 	uint32_t limited = length < NAME_LIMIT ? length : NAME_LIMIT;
 	uint32_t essential = by_essential_name ? limited : essential_length(name, limited);
 	uint32_t count = 0;
 
 	if (!length)
 		return 0;
-	for (uint32_t i = view->heads[hash(name, essential) & view->bucket_mask]; i; i = view->next[i]) {
+	for (uint32_t i = buckets->heads[hash(name, essential) & buckets->mask]; i; i = view->next[i]) {
 		uint32_t other_length;
 		const char *other = name_at(view, word(view, view->offsets[i - 1]), &other_length);
 
@@ -208,7 +219,7 @@ uint32_t btf_find_kind(const struct btf_view *view, uint32_t kind, uint32_t *fou
 	uint32_t count = 0;
 
 	for (uint32_t i = 0; i < view->type_count; i++) {
-		if (((word(view, view->offsets[i] + 4) >> 24) & 0x7f) != kind)
+		if (kind_of(view, i) != kind)
 			continue;
 		if (count < capacity)
 			found[count] = i;

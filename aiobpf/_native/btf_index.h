@@ -11,6 +11,12 @@ struct btf_strings {
 	uint32_t length;
 };
 
+/* The types of one hash: each bucket's first, counted from 1; `next` has those after it. */
+struct btf_buckets {
+	uint32_t *heads;		/* mask + 1 (a power of two), all 0 before btf_index_names */
+	uint32_t mask;
+};
+
 /*
  * One BTF, or the part that a split BTF adds. The caller owns every array and keeps it alive; types need not be aligned.
  * An index here counts from 0, whatever id the first type has.
@@ -28,14 +34,13 @@ struct btf_view {
 	uint32_t type_count;
 	uint32_t *offsets;		/* type_count; of each type, from the start of the types */
 	uint32_t *next;			/* type_count + 1, filled by btf_index_names */
-	uint32_t *heads;		/* bucket_mask + 1 (a power of two), all 0 before btf_index_names */
-	uint32_t bucket_mask;
+	struct btf_buckets names[2];	/* of all types but functions, and of functions */
 };
 
 int64_t btf_index(const struct btf_view *view, uint32_t *offsets, uint32_t capacity, uint32_t *where);
-void btf_index_names(const struct btf_view *view);
-uint32_t btf_find(const struct btf_view *view, const char *name, uint32_t length, int by_essential_name, uint32_t *found,
-		  uint32_t capacity);
+void btf_index_names(const struct btf_view *view, int of_functions);
+uint32_t btf_find(const struct btf_view *view, int of_functions, const char *name, uint32_t length, int by_essential_name,
+		  uint32_t *found, uint32_t capacity);
 uint32_t btf_find_kind(const struct btf_view *view, uint32_t kind, uint32_t *found, uint32_t capacity);
 
 #endif

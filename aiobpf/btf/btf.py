@@ -169,7 +169,8 @@ class Btf:
 
         Only the types that a split BTF adds: CO-RE asks a kernel's modules one by one, after the kernel.
         """
-        return self._chosen(self._index.find(essential_name, by_essential_name=True), kind)
+        found = self._index.find(essential_name, kind=_kind(kind), by_essential_name=True)
+        return self._chosen(found, kind)
 
     def string_at(self, offset: int) -> str:
         """The string at *offset* of the string table, its base's included. Bytes that are no UTF-8 read as ``\\xNN``.
@@ -207,7 +208,7 @@ class Btf:
         return self._header.types + self._index.offset(index)
 
     def _own_by_name(self, name: str, kind: type[Type] | Kind | None) -> list[Type]:
-        return self._chosen(self._index.find(name), kind)
+        return self._chosen(self._index.find(name, kind=_kind(kind)), kind)
 
     def _chosen(self, indices: list[int], kind: type[Type] | Kind | None) -> list[Type]:
         """Those types that are of *kind*; the others are not made."""
@@ -285,6 +286,10 @@ def _contents(path: str | PathLike[str]) -> bytes | mmap:
                 memory.close()  # an older kernel
         file.seek(0)
         return file.read()
+
+
+def _kind(kind: type[Type] | Kind | None) -> Kind | None:
+    return kind if kind is None or isinstance(kind, Kind) else kind.kind
 
 
 def _kind_name(kind: type[Type] | Kind | None) -> str:

@@ -9,12 +9,12 @@ from threading import Lock
 from typing import TYPE_CHECKING, final
 
 from aiobpf._native import ffi, lib
+from aiobpf.btf.kinds import Kind
 from aiobpf.errors import BtfError
 
 if TYPE_CHECKING:
     from aiobpf._native._lib import CData, IntArray
     from aiobpf.btf.header import Header
-    from aiobpf.btf.kinds import Kind
 
 NAME_LIMIT = 1024
 """The longest name of a type or member, in bytes. The kernel stops at 512 (KSYM_NAME_LEN); a limit keeps a hostile file
@@ -43,10 +43,11 @@ class Index:
     """The types and names that one BTF adds, counted from 0.
 
     Making one reads the types once, in C, and checks that each lies inside its section and is of a kind known here or
-    described by the layout section. Names are indexed when the first is asked for. 4 bytes a type, then 12.
+    described by the layout section. Names are indexed when the first is asked for, those of functions apart: they are
+    most of a kernel's, and CO-RE asks for none. 4 bytes a type, then 8 to 12.
     """
 
-    __slots__ = ("_has_names", "_kept", "_lock", "_offsets", "_view", "count")
+    __slots__ = ("_following", "_has_names", "_kept", "_lock", "_offsets", "_view", "count")
 
     def __init__(self, data: bytes | mmap, header: Header, strings: tuple[Strings, ...]) -> None:
         """*strings* are its own and those of the BTFs under it. BtfError names the type where the section breaks."""
@@ -77,24 +78,34 @@ class Index:
         view.type_count = self.count = count
         self._view = view
         self._kept: tuple[object, ...] = (whole, tables, strings)
-        self._has_names = False
+        self._following: IntArray | None = None
+        self._has_names = [False, False]
         self._lock = Lock()
 
     def offset(self, index: int) -> int:
         """Where a type begins, from the start of the types, in bytes; *index* is below `count`."""
         return self._offsets[index]
 
-    def find(self, name: str, *, by_essential_name: bool = False) -> list[int]:
-        """The types of that name, in order; with *by_essential_name* those of that name and any flavour ("___x")."""
-        with self._lock:
-            if not self._has_names:
-                self._index_names()
-                self._has_names = True
+    def find(self, name: str, *, kind: Kind | None = None, by_essential_name: bool = False) -> list[int]:
+        """The types of that name, in order; with *by_essential_name* those of that name and any flavour ("___x").
+
+        *kind* says whether to look among the functions or the other types, which it does not tell apart.
+        """
         encoded = name.encode(errors="surrogateescape")
+        if kind is None:
+            others, functions = (self._find(encoded, each, by_essential_name) for each in (False, True))
+            return sorted(others + functions) if others and functions else others or functions
+        return self._find(encoded, kind == Kind.FUNC, by_essential_name)
+
+    def _find(self, name: bytes, of_functions: bool, by_essential_name: bool) -> list[int]:
+        with self._lock:
+            if not self._has_names[of_functions]:
+                self._index_names(of_functions)
+                self._has_names[of_functions] = True
         capacity = 16
         while True:
             found = ffi.new("uint32_t[]", capacity)
-            count = lib.btf_find(self._view, encoded, len(encoded), by_essential_name, found, capacity)
+            count = lib.btf_find(self._view, of_functions, name, len(name), by_essential_name, found, capacity)
             if count <= capacity:
                 return [found[i] for i in range(count)]
             capacity = count
@@ -109,12 +120,18 @@ class Index:
                 return [found[i] for i in range(count)]
             capacity = count
 
-    def _index_names(self) -> None:
-        buckets = 1 << max(self.count - 1, 0).bit_length()
-        heads, following = _words(buckets), _words(self.count + 1)
-        self._view.heads, self._view.next, self._view.bucket_mask = heads, following, buckets - 1
-        lib.btf_index_names(self._view)
-        self._kept += (heads, following)
+    def _index_names(self, of_functions: bool) -> None:
+        functions = lib.btf_find_kind(self._view, Kind.FUNC, ffi.new("uint32_t[]", 1), 0)
+        # Half of the others have no name: pointers, prototypes, arrays.
+        wanted = functions if of_functions else (self.count - functions) // 2
+        count = 1 << max(wanted - 1, 0).bit_length()
+        if self._following is None:
+            self._view.next = self._following = _words(self.count + 1)
+        heads = _words(count)
+        buckets = self._view.names[of_functions]
+        buckets.heads, buckets.mask = heads, count - 1
+        self._kept += (heads,)
+        lib.btf_index_names(self._view, of_functions)
 
 
 def _words(count: int) -> IntArray:
