@@ -50,13 +50,14 @@ static uint32_t word(const struct btf_view *view, uint32_t offset)
 }
 
 /*
- * The number of types; where the first *capacity* of them are goes to *offsets*. On -errno *where* is the offset of the
- * type at fault: -ENODATA it runs past the end, -ENOTSUP its kind is unknown and has no layout, -EINVAL its name begins
+ * The number of types; where the first *capacity* of them are goes to *offsets*, and to *functions* how many are
+ * functions. On -errno *where* is the offset of the type at fault: -ENODATA it runs past the end, -ENOTSUP its kind is unknown and has no layout, -EINVAL its name begins
  * past the strings.
  */
-int64_t btf_index(const struct btf_view *view, uint32_t *offsets, uint32_t capacity, uint32_t *where)
+int64_t btf_index(const struct btf_view *view, uint32_t *offsets, uint32_t capacity, uint32_t *functions,
+		  uint32_t *where)
 {
-	uint32_t offset = 0;
+	uint32_t offset = 0, function_count = 0;
 	int64_t count = 0;
 
 	while (offset < view->types_length) {
@@ -85,8 +86,10 @@ int64_t btf_index(const struct btf_view *view, uint32_t *offsets, uint32_t capac
 		if (count < capacity)
 			offsets[count] = offset;
 		count++;
+		function_count += kind == KIND_FUNC;
 		offset += (uint32_t)size;
 	}
+	*functions = function_count;
 	return count;
 }
 

@@ -37,7 +37,8 @@ struct btf_view {
 	struct btf_buckets names[2];	/* of all types but functions, and of functions */
 };
 
-int64_t btf_index(const struct btf_view *view, uint32_t *offsets, uint32_t capacity, uint32_t *where);
+int64_t btf_index(const struct btf_view *view, uint32_t *offsets, uint32_t capacity, uint32_t *functions,
+		  uint32_t *where);
 void btf_index_names(const struct btf_view *view, int of_functions);
 uint32_t btf_find(const struct btf_view *view, int of_functions, const char *name, uint32_t length, int by_essential_name,
 		  uint32_t *found, uint32_t capacity);

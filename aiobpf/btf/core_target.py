@@ -46,7 +46,7 @@ class Target:
         if not self._pointer_size:
             self._pointer_size = 8
             for name in ("long int", "long unsigned int", "long", "unsigned long"):
-                sizes = {found.size for found in self._btf.all_by_name(name) if isinstance(found, Int)}
+                sizes = {found.size for found in self._btf.all_by_name(name, Int)}
                 if sizes:
                     self._pointer_size = 4 if sizes == {4} else 8
                     break

@@ -47,7 +47,7 @@ class Index:
     most of a kernel's, and CO-RE asks for none. 4 bytes a type, then 8 to 12.
     """
 
-    __slots__ = ("_following", "_has_names", "_kept", "_lock", "_offsets", "_view", "count")
+    __slots__ = ("_following", "_functions", "_has_names", "_kept", "_lock", "_offsets", "_view", "count")
 
     def __init__(self, data: bytes | mmap, header: Header, strings: tuple[Strings, ...]) -> None:
         """*strings* are its own and those of the BTFs under it. BtfError names the type where the section breaks."""
@@ -70,12 +70,13 @@ class Index:
 
         capacity = header.types_length // _SMALLEST_TYPE
         self._offsets = _words(capacity)
-        where = ffi.new("uint32_t *")
-        count = lib.btf_index(view, self._offsets, capacity, where)
+        functions, where = ffi.new("uint32_t *"), ffi.new("uint32_t *")
+        count = lib.btf_index(view, self._offsets, capacity, functions, where)
         if count < 0:
             raise _broken_type(data, header, -count, where[0])
         view.offsets = self._offsets
         view.type_count = self.count = count
+        self._functions = functions[0]
         self._view = view
         self._kept: tuple[object, ...] = (whole, tables, strings)
         self._following: IntArray | None = None
@@ -121,9 +122,8 @@ class Index:
             capacity = count
 
     def _index_names(self, of_functions: bool) -> None:
-        functions = lib.btf_find_kind(self._view, Kind.FUNC, ffi.new("uint32_t[]", 1), 0)
         # Half of the others have no name: pointers, prototypes, arrays.
-        wanted = functions if of_functions else (self.count - functions) // 2
+        wanted = self._functions if of_functions else (self.count - self._functions) // 2
         count = 1 << max(wanted - 1, 0).bit_length()
         if self._following is None:
             self._view.next = self._following = _words(self.count + 1)
