@@ -287,9 +287,7 @@ class Lib:
 
     # btf_index.h
     @staticmethod
-    def btf_index(
-        view: BtfView, offsets: IntArray, capacity: int, functions: IntArray, where: IntArray, /
-    ) -> int: ...
+    def btf_index(view: BtfView, offsets: IntArray, capacity: int, functions: IntArray, where: IntArray, /) -> int: ...
     @staticmethod
     def btf_index_names(view: BtfView, of_functions: int, /) -> None: ...
     @staticmethod

@@ -101,6 +101,10 @@ class Column(Generic[T]):
             return _chain(self._runs[:])
         return _merge(_chain(self._runs[:]), zip(self._slots[:], self._values[:], strict=True))
 
+    def windows(self) -> list[Run[T]] | None:
+        """What was attached in bulk and never touched, in order; None if values were set one by one as well."""
+        return None if self._values else self._runs[:]
+
     def _find_run(self, slot: int) -> tuple[int, Run[T], int] | None:
         """Which run has *slot*, and at which entry."""
         at = bisect_right(self._runs, slot, key=_first) - 1

@@ -8,7 +8,7 @@ from collections.abc import Iterable, MutableSequence, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal, SupportsIndex, TypeVar, final, overload
 
-from aiobpf.asm.columns import Column
+from aiobpf.asm.columns import Column, Run
 from aiobpf.asm.displacement import Retargeting, pointer_at
 from aiobpf.asm.instruction import Instruction, canonical_constant, check_fields, make_instruction
 from aiobpf.asm.metadata import EMPTY, Key, Metadata
@@ -249,6 +249,14 @@ class Instructions(MutableSequence[Instruction]):
         """As `with_key`, with the slot for the index."""
         column: Column[T] | None = self._columns.get(key)
         return iter(()) if column is None else column.items()
+
+    def windows(self, key: Key[T]) -> list[Run[T]] | None:
+        """The values of *key* as they were attached in bulk, where that is all there is: None if any was set alone.
+
+        For a reader that knows what the sequences are, and takes them whole.
+        """
+        column: Column[T] | None = self._columns.get(key)
+        return [] if column is None else column.windows()
 
     def attach_column(self, key: Key[T], indices: Sequence[int], values: Sequence[T]) -> None:
         """Give each of *indices* (ascending) its value under *key*, over what is there.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left
-from itertools import compress
 from operator import add, sub
 from typing import TYPE_CHECKING, final
 
@@ -96,15 +95,17 @@ class Slots:
     def find(self, opcode: int, src: int | None) -> Iterator[int]:
         """The indices of the instructions of that opcode, and source register if one is given."""
         code, wide = self.code, self.wide_slots[:]
+        opcodes = bytes(code[::8])
         passed = 0
-        is_it = bytes(i == opcode for i in range(256))
-        for slot in compress(range(len(code) // 8), code[::8].translate(is_it)):
+        slot = opcodes.find(opcode)
+        while slot >= 0:
             while passed < len(wide) and wide[passed] < slot:
                 passed += 1
-            if passed and wide[passed - 1] == slot - 1:
-                continue  # the zero opcode of a second half
-            if src is None or code[slot * 8 + 1] >> 4 == src:
+            # The second half of a 64-bit load has opcode 0.
+            is_whole = not passed or wide[passed - 1] != slot - 1
+            if is_whole and (src is None or code[slot * 8 + 1] >> 4 == src):
                 yield slot - passed
+            slot = opcodes.find(opcode, slot + 1)
 
     def cut(self, lo: int, hi: int) -> Slots:
         """Slots *lo* to *hi*, whole instructions, on their own."""

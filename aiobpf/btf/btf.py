@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from mmap import mmap
 from os import PathLike, fspath, fstat
-from typing import TYPE_CHECKING, TypeVar, final, overload
+from typing import TYPE_CHECKING, Any, TypeVar, final, overload
 
 from aiobpf._native import ffi, lib
 from aiobpf.btf.decode import Decoder
@@ -159,7 +159,11 @@ class Btf:
             btf = btf._base
         raise BtfError(f"no {_kind_name(kind)} is called {name!r}")
 
-    def all_by_name(self, name: str, kind: type[Type] | Kind | None = None) -> list[Type]:
+    @overload
+    def all_by_name(self, name: str, kind: type[T]) -> list[T]: ...
+    @overload
+    def all_by_name(self, name: str, kind: type[Type] | Kind | None = None) -> list[Type]: ...
+    def all_by_name(self, name: str, kind: type[Any] | Kind | None = None) -> list[Any]:
         """Every type of that name, the base's first, each in order of id. Tags are found only by their kind."""
         bases = [] if self._base is None else self._base.all_by_name(name, kind)
         return bases + self._own_by_name(name, kind)

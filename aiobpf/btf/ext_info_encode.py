@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import struct
+import sys
+from array import array
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from aiobpf.asm import COMMENT
 from aiobpf.btf.notes import FUNCTION_INFO, LINE, Line
+from aiobpf.btf.records import Lines
 
 if TYPE_CHECKING:
     from aiobpf.asm import Instructions
@@ -36,6 +39,10 @@ def encode_ext_infos(instructions: Instructions, builder: BtfBuilder) -> Encoded
     pack = struct.Struct(order + "II").pack
     func_info = b"".join([pack(slot, builder.add(function)) for slot, function in functions])
 
+    starts = [0, *(slot for slot, _ in functions)]
+    whole = _encode_whole(instructions, builder, starts)
+    if whole is not None:
+        return EncodedExtInfos(func_info, whole)
     lines = dict(instructions.with_key_by_slot(LINE))
     for slot, comment in instructions.with_key_by_slot(COMMENT):
         line = lines.get(slot)
@@ -46,7 +53,7 @@ def encode_ext_infos(instructions: Instructions, builder: BtfBuilder) -> Encoded
         else:
             lines[slot] = Line(line.file_name, f"{line.text} ; {text}", line.line, line.column)
     if lines:
-        for slot in (0, *(slot for slot, _ in functions)):
+        for slot in starts:
             lines.setdefault(slot, Line("", "", 0, 0))
     pack = struct.Struct(order + "IIII").pack
     string = builder.string
@@ -60,3 +67,21 @@ def encode_ext_infos(instructions: Instructions, builder: BtfBuilder) -> Encoded
         for slot, line in sorted(lines.items())
     ]
     return EncodedExtInfos(func_info, b"".join(records))
+
+
+def _encode_whole(instructions: Instructions, builder: BtfBuilder, starts: list[int]) -> bytes | None:
+    """`line_info` of a program whose lines are as a compiler wrote them; None where someone added or lacks some."""
+    windows = instructions.windows(LINE)
+    if not windows or COMMENT in instructions.metadata_keys():
+        return None
+    words = array("I")
+    for window in windows:
+        if not isinstance(window.values, Lines):
+            return None
+        slots = [window.base + slot for slot in window.slots[window.lo : window.hi]]
+        words += window.values.encode(slots, window.lo, window.hi, builder.string)
+    if not set(words[::4]).issuperset(starts):
+        return None
+    if builder.byte_order != sys.byteorder:
+        words.byteswap()
+    return words.tobytes()

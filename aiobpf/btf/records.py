@@ -13,6 +13,8 @@ from aiobpf.btf.notes import Line
 from aiobpf.errors import BtfError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from aiobpf.btf.btf import Btf
 
 _NATIVE = "<" if sys.byteorder == "little" else ">"
@@ -84,6 +86,28 @@ class Lines(Sequence[Line]):
         self._types = types
         self._texts: dict[int, str] = {}
 
+    def encode(self, slots: Sequence[int], lo: int, hi: int, string: Callable[[str], int]) -> array[int]:
+        """Entries *lo* to *hi* as the words of BPF_PROG_LOAD's line_info, at *slots*; *string* has offsets of its own.
+
+        No `Line` is made: what a compiler wrote goes to the kernel as it is, but for its place and its strings.
+        """
+        words = array("I", bytes(16 * (hi - lo)))
+        words[0::4] = array("I", slots)
+        offsets: dict[int, int] = {}
+        for column in (1, 2):
+            wanted = self._records.column(column)[lo:hi]
+            for offset in set(wanted) - offsets.keys():
+                offsets[offset] = string(self._text(offset))
+            words[column::4] = array("I", [offsets[offset] for offset in wanted])
+        words[3::4] = self._records.column(3)[lo:hi]
+        return words
+
+    def _text(self, offset: int) -> str:
+        text = self._texts.get(offset)
+        if text is None:
+            text = self._texts[offset] = self._types.string_at(offset)
+        return text
+
     def __len__(self) -> int:
         return len(self._records)
 
@@ -98,8 +122,4 @@ class Lines(Sequence[Line]):
         if not 0 <= at < len(self):
             raise IndexError(f"line {index} of {len(self)}")
         _, file_name, text, place, *_ = self._records.record(at)
-        texts = self._texts
-        for offset in (file_name, text):
-            if offset not in texts:
-                texts[offset] = self._types.string_at(offset)
-        return Line(texts[file_name], texts[text], place >> 10, place & 0x3FF)
+        return Line(self._text(file_name), self._text(text), place >> 10, place & 0x3FF)

@@ -98,10 +98,9 @@ def _put_maps(instructions: Instructions, spec: ProgramSpec, maps: Mapping[str, 
                 )
             instructions.patch(index, src=asm.Pseudo.MAP_VALUE, constant=extern.offset << 32)
             _put_fd(instructions, index, maps[KCONFIG])
+    done = {index for index, _ in instructions.with_key(MAP)} | {index for index, _ in instructions.with_key(EXTERN)}
     for index, reference in list(instructions.with_key(REFERENCE)):
-        if instructions.get_metadata(index, MAP) is not None or instructions.get_metadata(index, EXTERN) is not None:
-            continue
-        if not _is_map_load(instructions, index):
+        if index in done or not _is_map_load(instructions, index):
             continue
         if reference.name not in maps:
             raise UnresolvedSymbolError(
