@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from aiobpf.btf.core_relocation import CORE_RELOCATION as CORE_RELOCATION
     from aiobpf.btf.core_relocation import CoreRelocation as CoreRelocation
     from aiobpf.btf.core_relocation import CoreRelocationKind as CoreRelocationKind
+    from aiobpf.btf.dedup import Deduplicated as Deduplicated
+    from aiobpf.btf.dedup import deduplicate as deduplicate
     from aiobpf.btf.ext_info import ExtInfos as ExtInfos
     from aiobpf.btf.ext_info import SectionInfos as SectionInfos
     from aiobpf.btf.ext_info import load_btf_and_ext_infos as load_btf_and_ext_infos
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
     from aiobpf.btf.features import BtfFeature as BtfFeature
     from aiobpf.btf.formatting import format_c as format_c
     from aiobpf.btf.formatting import format_type as format_type
+    from aiobpf.btf.join import Joined as Joined
+    from aiobpf.btf.join import join_btfs as join_btfs
     from aiobpf.btf.notes import FUNCTION_INFO as FUNCTION_INFO
     from aiobpf.btf.notes import LINE as LINE
     from aiobpf.btf.notes import Line as Line
@@ -81,6 +85,7 @@ __all__ = [
     "CoreRelocator",
     "DataSection",
     "DeclTag",
+    "Deduplicated",
     "EncodedExtInfos",
     "Enum",
     "Enumerator",
@@ -92,6 +97,7 @@ __all__ = [
     "FunctionPrototype",
     "Int",
     "IntEncoding",
+    "Joined",
     "Kind",
     "Line",
     "Linkage",
@@ -113,10 +119,12 @@ __all__ = [
     "alignment_of",
     "assign_kernel_infos",
     "codec",
+    "deduplicate",
     "describe_relocation",
     "encode_ext_infos",
     "format_c",
     "format_type",
+    "join_btfs",
     "load_btf_and_ext_infos",
     "relocate",
     "relocate_instructions",
@@ -134,10 +142,12 @@ _HOMES = {
     "core_fixup": "Fixup",
     "core_relocate": "CoreRelocator relocate relocate_instructions",
     "core_relocation": "CORE_RELOCATION CoreRelocation CoreRelocationKind",
+    "dedup": "Deduplicated deduplicate",
     "ext_info": "ExtInfos SectionInfos load_btf_and_ext_infos",
     "ext_info_encode": "EncodedExtInfos encode_ext_infos",
     "features": "BtfFeature",
     "formatting": "format_c format_type",
+    "join": "Joined join_btfs",
     "notes": "FUNCTION_INFO LINE Line",
     "read_back": "assign_kernel_infos",
     "types": "Array Const DataSection DeclTag Enum Enumerator Float Forward Function FunctionPrototype Int IntEncoding "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from mmap import mmap
 from os import PathLike, fspath, fstat
 from typing import TYPE_CHECKING, Any, TypeVar, final, overload
@@ -195,6 +196,13 @@ class Btf:
     def members_of(self, id: int, /) -> tuple[Member, ...]:  # noqa: A002
         """What `Struct.members` asks: new members at each call."""
         return self._decoder.members_at(self, id, self._offset(id))
+
+    def raw_types(self) -> Iterator[bytes]:
+        """The bytes of each type that it adds itself, in order of id, in its own byte order."""
+        start, index = self._header.types, self._index
+        offsets = [index.offset(i) for i in range(index.count)]
+        for begin, end in pairwise([*offsets, self._header.types_length]):
+            yield self._data[start + begin : start + end]
 
     def tags_of(self, id: int, component: int = -1, /) -> tuple[str, ...]:  # noqa: A002
         """What the declaration tags say on that type, or on its member or parameter number *component*."""
