@@ -25,7 +25,7 @@ _MAX_BYTES: Final = (1 << 32) - 1
 
 
 class Shape(NamedTuple):
-    """Of one kind: whether the third word is a reference, and what follows it. Names "n", references "r", others "."."""
+    """Of one kind: whether the third word is a reference, and what follows: names "n", references "r", others "."."""
 
     refers: bool
     fixed: str = ""
