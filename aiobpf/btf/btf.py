@@ -9,6 +9,7 @@ from os import PathLike, fspath, fstat
 from typing import TYPE_CHECKING, Any, TypeVar, final, overload
 
 from aiobpf._native import ffi, lib
+from aiobpf.btf.compressed import decompressed
 from aiobpf.btf.decode import Decoder
 from aiobpf.btf.elf_section import ELF_MAGIC, find_section
 from aiobpf.btf.header import ByteOrder, read_header
@@ -68,7 +69,7 @@ class Btf:
 
     @classmethod
     def from_file(cls, path: str | PathLike[str], base: Btf | None = None) -> Self:
-        """The BTF in a file: raw BTF, or an ELF file with a .BTF section.
+        """The BTF in a file: raw BTF, or an ELF file with a .BTF section; either may be compressed (xz, gzip).
 
         The kernel's own is mapped, not read. An ELF file's .BTF.base serves where no *base* is given (modules since
         6.12).
@@ -76,6 +77,8 @@ class Btf:
         """
         data = _contents(path)
         try:
+            if isinstance(data, bytes):
+                data = decompressed(data)
             if data[:4] != ELF_MAGIC:
                 return cls(data, base)
             section = find_section(data, ".BTF")

@@ -8,6 +8,7 @@ from aiobpf.btf import DataSection, Function, Linkage, SectionVariable, Variable
 from aiobpf.btf import strip_qualifiers as bare
 from aiobpf.errors import BtfError, ElfError
 from aiobpf.spec.externs import Extern, ExternKind
+from aiobpf.spec.kconfig import KCONFIG
 from aiobpf.spec.map import MapSpec
 from aiobpf.uapi import MapFlags, MapType
 
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     from aiobpf.btf import Btf
     from aiobpf.elf.symbols import Symbol, SymbolTable
 
-KCONFIG: Final = ".kconfig"
 KSYMS: Final = ".ksyms"
 
 _STB_WEAK = 2

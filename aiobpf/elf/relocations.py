@@ -20,6 +20,7 @@ from aiobpf.elf.relocation_table import R_BPF_64_32, R_BPF_64_64, R_BPF_NONE
 from aiobpf.elf.symbols import STT_SECTION
 from aiobpf.errors import ElfError
 from aiobpf.spec.externs import EXTERN, Extern, ExternKind
+from aiobpf.spec.kconfig import KCONFIG
 
 if TYPE_CHECKING:
     from aiobpf.asm import Instructions, Key
@@ -42,7 +43,7 @@ _PSEUDO_CALL: Final = 1
 _PSEUDO_KFUNC_CALL: Final = 2
 
 _OFFSET_LIMIT: Final = 1 << 32
-_KCONFIG: Final = ".kconfig"
+
 _IMMEDIATES: Final = {"little": Struct("<i"), "big": Struct(">i")}
 _UNSIGNED: Final = {"little": Struct("<I"), "big": Struct(">I")}
 
@@ -246,6 +247,6 @@ def _resolve_extern(symbol: Symbol, places: Places) -> _Load:
     if extern is None:
         raise ElfError("it is defined nowhere, and BTF describes no such extern")
     if extern.kind is ExternKind.KCONFIG:
-        return _Load(_PSEUDO_MAP_VALUE, extern.offset, Reference(_KCONFIG, extern.name), extern)
+        return _Load(_PSEUDO_MAP_VALUE, extern.offset, Reference(KCONFIG, extern.name), extern)
     # An untyped symbol's address is a plain number (kallsyms).
     return _Load(0 if extern.type is None else _PSEUDO_BTF_ID, 0, Reference(extern.name), extern)

@@ -5,19 +5,15 @@ from __future__ import annotations
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
-from aiobpf.btf import Function, Typedef
 from aiobpf.errors import NotSupportedError, SpecError, UnresolvedSymbolError
-from aiobpf.uapi import AttachType, ProgramType
+from aiobpf.spec.attach_target import split_module, target_name
+from aiobpf.uapi import ProgramType
 
 if TYPE_CHECKING:
     from aiobpf.btf import Btf, Type
     from aiobpf.kernel.btf import KernelType
     from aiobpf.runtime.load_context import LoadContext
     from aiobpf.spec import ProgramSpec
-
-_FUNCTION_TARGETS = frozenset(
-    {AttachType.TRACE_FENTRY, AttachType.TRACE_FEXIT, AttachType.MODIFY_RETURN, AttachType.TRACE_FSESSION}
-)
 
 _LATER = {
     ProgramType.EXT: "replacing a function of another program (freplace) is not there yet",
@@ -36,17 +32,17 @@ def attach_target(spec: ProgramSpec, context: LoadContext) -> KernelType | None:
             f"program {spec.name!r} (section {spec.section!r}): {_LATER[spec.type]}",
             hint="Leave it out: load(..., programs=[...])",
         )
-    names = _target_names(spec)
-    if names is None:
+    wanted = target_name(spec)
+    if wanted is None:
         return None
-    prefix, kind, what = names
+    prefix, kind, what = wanted.prefix, wanted.kind, wanted.word
     if not spec.attach_to:
         raise SpecError(
             f"program {spec.name!r} (section {spec.section!r}) names no {what}: the section says it after a slash, or "
             "set attach_to in its spec"
         )
-    module, _, name = spec.attach_to.rpartition(":")
-    found = context.cache.find(prefix + name, kind, module=module or None)
+    module, name = split_module(spec.attach_to)
+    found = context.cache.find(prefix + name, kind, module=module)
     if found is None:
         raise UnresolvedSymbolError(
             f"program {spec.name!r}: the kernel has no {what} {name!r}"
@@ -54,20 +50,6 @@ def attach_target(spec: ProgramSpec, context: LoadContext) -> KernelType | None:
             name,
         )
     return found
-
-
-def _target_names(spec: ProgramSpec) -> tuple[str, type[Type], str] | None:
-    """The prefix of the BTF name, its kind, and the word for it."""
-    if spec.type == ProgramType.TRACING:
-        if spec.attach_type == AttachType.TRACE_RAW_TP:
-            return "btf_trace_", Typedef, "tracepoint"
-        if spec.attach_type == AttachType.TRACE_ITER:
-            return "bpf_iter_", Function, "iterator"
-        if spec.attach_type in _FUNCTION_TARGETS:
-            return "", Function, "function"
-    if spec.type == ProgramType.LSM:
-        return "bpf_lsm_", Function, "LSM hook"
-    return None
 
 
 def _suggestion(btf: Btf, prefix: str, name: str, kind: type[Type]) -> str:

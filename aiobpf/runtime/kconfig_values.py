@@ -6,25 +6,20 @@ by the loader: LINUX_KERNEL_VERSION, LINUX_HAS_BPF_COOKIE, LINUX_HAS_SYSCALL_WRA
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import sys
+from typing import TYPE_CHECKING
 
-from aiobpf.btf import Array, Enum, Int, codec, strip_qualifiers
-from aiobpf.errors import CodecError, SpecError, UnresolvedSymbolError
+from aiobpf.errors import UnresolvedSymbolError
 from aiobpf.kernel import features
 from aiobpf.kernel.kallsyms import has_syscall_wrapper
 from aiobpf.kernel.kconfig import kernel_config
 from aiobpf.kernel.release import kernel_version_code
+from aiobpf.spec.kconfig import encode_option, parse_option
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from aiobpf.btf import Type
     from aiobpf.spec import Extern
-
-KCONFIG = ".kconfig"
-"""The name of the map that holds kernel configuration values."""
-_TRISTATE = {"n": 0, "y": 1, "m": 2}
-"""enum libbpf_tristate, which objects are compiled with."""
 
 
 def kconfig_contents(size: int, externs: Iterable[Extern]) -> bytes:
@@ -49,8 +44,8 @@ def kconfig_contents(size: int, externs: Iterable[Extern]) -> bytes:
                     f"the kernel's configuration does not set {extern.name}; declare it __weak to read 0 then",
                     extern.name,
                 )
-            value = _parse(extern, text)
-        data[extern.offset : extern.offset + extern.size] = _encode(extern, value)
+            value = parse_option(extern.name, text)
+        data[extern.offset : extern.offset + extern.size] = encode_option(extern, value, sys.byteorder)
     return bytes(data)
 
 
@@ -62,49 +57,3 @@ def _virtual(name: str) -> int | None:
     if name == "LINUX_HAS_SYSCALL_WRAPPER":
         return int(has_syscall_wrapper())
     return None
-
-
-def _parse(extern: Extern, text: str) -> Any:
-    """The Python value of *text*, a value as .config has it: y, m, n, "string", 17, 0x11, -3."""
-    if text.startswith('"'):
-        if len(text) < 2 or not text.endswith('"'):
-            raise SpecError(f"{extern.name}={text}: a string without its closing quote")
-        return text[1:-1].replace('\\"', '"').replace("\\\\", "\\")
-    if text in _TRISTATE:
-        return text
-    try:
-        return int(text, 0)
-    except ValueError:
-        raise SpecError(f"{extern.name}={text}: neither y, m, n, a number nor a string") from None
-
-
-def _encode(extern: Extern, value: Any) -> bytes:
-    type_ = None if extern.type is None else strip_qualifiers(extern.type)
-    try:
-        return _encode_as(type_, extern, value)
-    except (CodecError, SpecError) as error:
-        raise SpecError(f"kconfig extern {extern.name!r} cannot hold {value!r}: {error}") from error
-
-
-def _encode_as(type_: Type | None, extern: Extern, value: Any) -> bytes:
-    if isinstance(value, str) and value in _TRISTATE and not isinstance(type_, Array):
-        if isinstance(type_, Enum):
-            value = _TRISTATE[value]
-        elif isinstance(type_, Int) and type_.is_bool:
-            if value == "m":
-                raise SpecError("a bool has no value for m")
-            value = value == "y"
-        elif isinstance(type_, Int) and type_.size == 1:
-            return value.encode()  # char: the letter itself
-        else:
-            raise SpecError("y, m and n need bool, char or enum libbpf_tristate")
-    if isinstance(type_, Array):
-        if not isinstance(value, str):
-            raise SpecError("an array of char takes a string")
-        raw = value.encode()[: max(extern.size - 1, 0)]  # as libbpf: cut to what fits, always with its NUL
-        return raw.ljust(extern.size, b"\0")
-    if isinstance(value, str):
-        raise SpecError("a string needs an array of char")
-    if type_ is None:
-        raise SpecError("the extern has no type")
-    return codec(type_).encode(value)

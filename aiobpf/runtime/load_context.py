@@ -13,9 +13,10 @@ from aiobpf.errors import BtfError, NotSupportedError
 from aiobpf.kernel import features
 from aiobpf.kernel.btf import shared_btf_cache
 from aiobpf.kernel.kallsyms import Kallsyms
-from aiobpf.runtime.kconfig_values import KCONFIG, kconfig_contents
+from aiobpf.runtime.kconfig_values import kconfig_contents
 from aiobpf.runtime.program_btf import ProgramBtf
 from aiobpf.spec import ExternKind
+from aiobpf.spec.kconfig import KCONFIG
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -15,7 +15,6 @@ from aiobpf.asm.opcodes import LD_IMM64
 from aiobpf.btf import CORE_RELOCATION, relocate_instructions
 from aiobpf.errors import CoreRelocationError, NotSupportedError, SpecError, UnresolvedSymbolError
 from aiobpf.runtime.attach_target import attach_target
-from aiobpf.runtime.kconfig_values import KCONFIG
 from aiobpf.runtime.load_context import LoadContext
 from aiobpf.runtime.map_create import create_empty_map, fill_map
 from aiobpf.runtime.map_key import MAP
@@ -23,6 +22,7 @@ from aiobpf.runtime.program import Program
 from aiobpf.runtime.program_externs import resolve_externs
 from aiobpf.runtime.submission import Submission
 from aiobpf.spec import EXTERN, ExternKind, Pinning
+from aiobpf.spec.kconfig import KCONFIG
 from aiobpf.uapi import ProgramType
 
 if TYPE_CHECKING:
