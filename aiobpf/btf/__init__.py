@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from aiobpf.btf.btf import Btf as Btf
     from aiobpf.btf.builder import BtfBuilder as BtfBuilder
+    from aiobpf.btf.c_header import format_header as format_header
     from aiobpf.btf.codecs import Codec as Codec
     from aiobpf.btf.codecs import codec as codec
     from aiobpf.btf.core_access import describe_relocation as describe_relocation
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from aiobpf.btf.formatting import format_type as format_type
     from aiobpf.btf.join import Joined as Joined
     from aiobpf.btf.join import join_btfs as join_btfs
+    from aiobpf.btf.minimal import minimal_btf as minimal_btf
     from aiobpf.btf.notes import FUNCTION_INFO as FUNCTION_INFO
     from aiobpf.btf.notes import LINE as LINE
     from aiobpf.btf.notes import Line as Line
@@ -123,9 +125,11 @@ __all__ = [
     "describe_relocation",
     "encode_ext_infos",
     "format_c",
+    "format_header",
     "format_type",
     "join_btfs",
     "load_btf_and_ext_infos",
+    "minimal_btf",
     "relocate",
     "relocate_instructions",
     "size_of",
@@ -146,8 +150,10 @@ _HOMES = {
     "ext_info": "ExtInfos SectionInfos load_btf_and_ext_infos",
     "ext_info_encode": "EncodedExtInfos encode_ext_infos",
     "features": "BtfFeature",
+    "c_header": "format_header",
     "formatting": "format_c format_type",
     "join": "Joined join_btfs",
+    "minimal": "minimal_btf",
     "notes": "FUNCTION_INFO LINE Line",
     "read_back": "assign_kernel_infos",
     "types": "Array Const DataSection DeclTag Enum Enumerator Float Forward Function FunctionPrototype Int IntEncoding "

@@ -207,6 +207,19 @@ class Btf:
         for begin, end in pairwise([*offsets, self._header.types_length]):
             yield self._data[start + begin : start + end]
 
+    def raw_type(self, id: int) -> bytes:  # noqa: A002
+        """The bytes of one type, in its own byte order. Raises BtfError where there is none."""
+        if id < self._first_id and self._base is not None:
+            return self._base.raw_type(id)
+        start = self._offset(id)
+        index = id - self._first_id + 1
+        end = self._index.offset(index) if index < self._index.count else self._header.types_length
+        return self._data[start : self._header.types + end]
+
+    def ids_of_kind(self, kind: Kind) -> list[int]:
+        """The ids of all types of one kind that it adds itself, in order; none of them is made."""
+        return [self._first_id + index for index in self._index.of_kind(kind)]
+
     def tags_of(self, id: int, component: int = -1, /) -> tuple[str, ...]:  # noqa: A002
         """What the declaration tags say on that type, or on its member or parameter number *component*."""
         if self._tags is None:

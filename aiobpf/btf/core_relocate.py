@@ -43,11 +43,13 @@ class CoreRelocator:
     *byte_order* is the program's. *local_type_id* gives the id that a type will have in the BTF which the program is
     loaded with; without it, a relocation that asks for that gets the id in the object.
 
+    *on_match* is told each path that a relocation found in a candidate.
+
     One relocator serves all programs of an object, in the order of the object: what one relocation found out about
     its type narrows the candidates of the next, as in libbpf.
     """
 
-    __slots__ = ("_byte_order", "_candidates", "_known", "_local_type_id", "_more_targets", "_targets")
+    __slots__ = ("_byte_order", "_candidates", "_known", "_local_type_id", "_more_targets", "_on_match", "_targets")
 
     def __init__(
         self,
@@ -56,6 +58,7 @@ class CoreRelocator:
         more_targets: Callable[[], Sequence[Btf]] | None = None,
         byte_order: ByteOrder = "little",
         local_type_id: Callable[[Type], int] | None = None,
+        on_match: Callable[[Path, CoreRelocationKind], None] | None = None,
     ) -> None:
         self._targets = [target_of(target) for target in targets]
         self._more_targets: Callable[[], Sequence[Target]] | None = None
@@ -63,6 +66,7 @@ class CoreRelocator:
             self._more_targets = cache(lambda: [target_of(target) for target in more_targets()])
         self._byte_order: ByteOrder = byte_order
         self._local_type_id = local_type_id
+        self._on_match = on_match
         self._candidates: dict[Type, list[tuple[Target, Type]]] = {}
         # Narrowing never changes an answer that was given: the candidates left are those that agreed on it.
         self._known: dict[tuple[Type, str, CoreRelocationKind], Fixup] = {}
@@ -122,6 +126,8 @@ class CoreRelocator:
             elif fixup.target != chosen.target or fixup.poison != chosen.poison:
                 raise _ambiguous(matching[0], (target, candidate), f"{chosen.target}", f"{fixup.target}")
             matching.append((target, candidate))
+            if self._on_match is not None:
+                self._on_match(found, kind)
         if chosen is None:
             return self._fixup(relocation, path, None, None)
         candidates[:] = matching

@@ -66,6 +66,10 @@ class Target:
         """The id of *type* in the target's BTF."""
         return self._btf.id_of(type)
 
+    def has_member(self, composite: Struct | Union, name: str) -> bool:
+        """Whether *composite*, or an anonymous member of it, has a member of that name."""
+        return name in self._members_of(composite)
+
     def match(self, local: Path, candidate: Type, kind: CoreRelocationKind) -> Path | None:
         """The path in *candidate* that *local* stands for, or None when it has none."""
         if kind.is_type_based:

@@ -5,7 +5,7 @@ Bounded in depth and length: types of a hostile BTF may contain themselves, or b
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, final
+from typing import TYPE_CHECKING, Final
 
 from aiobpf.btf.composites import (
     DataSection,
@@ -20,6 +20,7 @@ from aiobpf.btf.kinds import Linkage
 from aiobpf.btf.scalars import Enum, Forward, Void
 
 if TYPE_CHECKING:
+    from aiobpf.btf.btf import Btf
     from aiobpf.btf.parts import Parameter
     from aiobpf.btf.type_base import Type
 
@@ -34,25 +35,58 @@ def format_type(type: Type, name: str = "") -> str:  # noqa: A002
 
     A struct, union or enum without a name is written in full by `format_c` and as "struct {...}" here.
     """
-    return _Writer(in_full=False).declaration(type, name, 0)
+    return Writer(in_full=False).declaration(type, name, 0)
 
 
-def format_c(type: Type) -> str:  # noqa: A002
-    """*type* as a C definition: "struct pair {", a line for each member, "};". Padding and packing are not in it."""
-    return _Writer(in_full=True).definition(type)
+def format_c(subject: Type | Btf) -> str:
+    """A type as a C definition, or all types of a BTF as a header that compiles to the same layout.
+
+    Of a type: "struct pair {", a line for each member, "};", without padding and packing, for people to read.
+    Of a BTF: see `format_header`, which raises BtfError.
+    """
+    from aiobpf.btf.btf import Btf
+
+    if isinstance(subject, Btf):
+        from aiobpf.btf.c_header import format_header
+
+        return format_header(subject)
+    return Writer(in_full=True).definition(subject)
 
 
-@final
-class _Writer:
+class Writer:
+    """Declarations as C writes them, around the names that the methods below give."""
+
     __slots__ = ("_in_full", "_pieces_left")
 
     def __init__(self, *, in_full: bool) -> None:
         self._in_full = in_full
         self._pieces_left = _MAX_PIECES
 
+    # What a header, which must compile, does otherwise.
+
+    def tag(self, type: Struct | Union | Enum | Forward) -> str:  # noqa: A002
+        """How a struct, union or enum with a name is called: "struct pair"."""
+        return _tagged(type)
+
+    def identifier(self, type: Type) -> str:  # noqa: A002
+        """How a type that C calls by one name is called: a typedef, a number, void."""
+        return type.name or _CUT
+
+    def qualifier(self, type: Const | Volatile | Restrict | TypeTag) -> str:  # noqa: A002
+        return _qualifier(type)
+
+    def parameter_name(self, parameter: Parameter) -> str:
+        return parameter.name
+
+    def too_deep(self) -> str:
+        """What stands for a type that does not end."""
+        return _CUT
+
+    # ---
+
     def definition(self, type: Type) -> str:  # noqa: A002
         if isinstance(type, Struct | Union | Enum):
-            return f"{self._body(type, 0)};"
+            return f"{self.body(type, 0)};"
         if isinstance(type, Forward):
             return f"{_tagged(type)};"
         if isinstance(type, Typedef):
@@ -74,7 +108,9 @@ class _Writer:
         qualifiers: list[str] = []
         for _ in range(_MAX_CHAIN):
             if isinstance(found, Const | Volatile | Restrict | TypeTag):
-                qualifiers.append(_qualifier(found))
+                word = self.qualifier(found)
+                if word not in qualifiers:  # a const array of const elements
+                    qualifiers.append(word)
                 found = found.type
             elif isinstance(found, Pointer):
                 words = " ".join(qualifiers)
@@ -91,44 +127,45 @@ class _Writer:
                 text = f"{found.name}({self._parameters(found.parameters, nesting)})"
                 found = found.type.return_type
             else:
-                base = self._base(found, nesting)
+                base = self.base(found, nesting)
                 return " ".join(part for part in (*qualifiers, base, text) if part)
-        return f"{_CUT} {text}"
+        return f"{self.too_deep()} {text}"
 
     def _parameters(self, parameters: tuple[Parameter, ...], nesting: int) -> str:
         if not parameters:
             return "void"
         written: list[str] = []
         for each in parameters:
-            if not self._may_write(nesting):
-                return ", ".join([*written, _CUT])
+            if not self.may_write(nesting):
+                return ", ".join([*written, self.too_deep()])
             is_variadic = not each.name and isinstance(each.type, Void)
-            written.append("..." if is_variadic else self.declaration(each.type, each.name, nesting + 1))
+            name = self.parameter_name(each)
+            written.append("..." if is_variadic else self.declaration(each.type, name, nesting + 1))
         return ", ".join(written)
 
-    def _base(self, type: Type, nesting: int) -> str:  # noqa: A002
+    def base(self, type: Type, nesting: int) -> str:  # noqa: A002
         if isinstance(type, Struct | Union | Enum):
             if type.name:
-                return _tagged(type)
-            return self._body(type, nesting) if self._in_full else f"{_keyword(type)} {{...}}"
+                return self.tag(type)
+            return self.body(type, nesting) if self._in_full else f"{keyword(type)} {{...}}"
         if isinstance(type, Forward):
-            return _tagged(type)
+            return self.tag(type)
         if isinstance(type, Variable):
-            return self.declaration(type.type, type.name, nesting + 1) if self._may_write(nesting) else _CUT
+            return self.declaration(type.type, type.name, nesting + 1) if self.may_write(nesting) else _CUT
         if isinstance(type, DataSection):
             return f"/* {type.name} */"
         if isinstance(type, DeclTag):
             return f'__attribute__((btf_decl_tag("{type.name}")))'
-        return type.name or _CUT
+        return self.identifier(type)
 
-    def _body(self, type: Struct | Union | Enum, nesting: int) -> str:  # noqa: A002
+    def body(self, type: Struct | Union | Enum, nesting: int) -> str:  # noqa: A002
         indent = "\t" * (nesting + 1)
         lines: list[str] = []
         if isinstance(type, Enum):
             lines = [f"{indent}{each.name} = {each.value}," for each in type.enumerators]
         else:
             for member in type.members:
-                if not self._may_write(nesting):
+                if not self.may_write(nesting):
                     lines.append(f"{indent}{_CUT}")
                     break
                 bits = f" : {member.bitfield_size}" if member.bitfield_size else ""
@@ -136,7 +173,7 @@ class _Writer:
         closing = "\t" * nesting + "}"
         return "\n".join([f"{_tagged(type)} {{", *lines, closing])
 
-    def _may_write(self, nesting: int) -> bool:
+    def may_write(self, nesting: int) -> bool:
         self._pieces_left -= 1
         return nesting < _MAX_NESTING and self._pieces_left > 0
 
@@ -148,14 +185,14 @@ def _qualifier(type: Const | Volatile | Restrict | TypeTag) -> str:  # noqa: A00
     return type.kind.name.lower()
 
 
-def _keyword(type: Struct | Union | Enum | Forward) -> str:  # noqa: A002
+def keyword(type: Struct | Union | Enum | Forward) -> str:  # noqa: A002
     if isinstance(type, Forward):
         return "union" if type.is_union else "struct"
     return type.kind.name.lower()
 
 
 def _tagged(type: Struct | Union | Enum | Forward) -> str:  # noqa: A002
-    return f"{_keyword(type)} {type.name}" if type.name else _keyword(type)
+    return f"{keyword(type)} {type.name}" if type.name else keyword(type)
 
 
 def _in_parentheses(text: str) -> str:

@@ -13,6 +13,7 @@ from aiobpf.btf.scalars import Enum, Float, Int
 from aiobpf.errors import BtfError
 
 if TYPE_CHECKING:
+    from aiobpf.btf.parts import Member
     from aiobpf.btf.type_base import Type
 
 MAX_DEPTH: Final = 64
@@ -105,6 +106,22 @@ def _composite_alignment(type: Struct | Union, known: dict[Struct | Union, int],
         if not member.bitfield_size and member.bit_offset % (8 * alignment):
             return 1
     return 1 if type.size % widest else widest
+
+
+def member_bits(member: Member) -> tuple[int, int]:
+    """The first bit of *member* in its struct, and its width in bits if it is a bit-field, else 0.
+
+    Before 5.0 and pahole 1.13 a bit-field was of an integer type with fewer bits than it has room for, whose own offset
+    adds to the member's. Where several share a unit of memory, each is placed at its first bit already.
+    """
+    if member.bitfield_size:
+        return member.bit_offset, member.bitfield_size
+    found = member.type
+    if isinstance(found, Typedef | Const | Volatile | Restrict | TypeTag):
+        found = strip_qualifiers(found)
+    if isinstance(found, Int) and (found.bit_offset or found.bits != found.size * 8 or member.bit_offset % 8):
+        return member.bit_offset + found.bit_offset, found.bits
+    return member.bit_offset, 0
 
 
 def _too_deep(type: Type) -> BtfError:  # noqa: A002

@@ -88,15 +88,21 @@ def _places(words: array[int], mark: str) -> Iterator[int]:
 def own_types(btf: Btf) -> list[array[int]]:
     """The words of each type that *btf* adds itself, in order of id. BtfError for a kind that is not known here."""
     swapped = btf.byte_order != _NATIVE
-    found = []
-    for number, data in enumerate(btf.raw_types()):
-        words = array("I", data)
-        if swapped:
-            words.byteswap()
-        if kind_of(words) not in SHAPES:
-            raise BtfError(f"type [{btf.first_id + number}] is of the unknown kind {kind_of(words)}")
-        found.append(words)
-    return found
+    return [_words(data, btf.first_id + number, swapped) for number, data in enumerate(btf.raw_types())]
+
+
+def words_of(btf: Btf, id: int) -> array[int]:  # noqa: A002
+    """The words of one type of *btf* or its base. BtfError for a kind that is not known here."""
+    return _words(btf.raw_type(id), id, btf.byte_order != _NATIVE)
+
+
+def _words(data: bytes, id: int, swapped: bool) -> array[int]:  # noqa: A002
+    words = array("I", data)
+    if swapped:
+        words.byteswap()
+    if kind_of(words) not in SHAPES:
+        raise BtfError(f"type [{id}] is of the unknown kind {kind_of(words)}")
+    return words
 
 
 @final

@@ -1,6 +1,7 @@
 """Programs, maps and variables as plain data."""
 
 from aiobpf.spec.collection import CollectionSpec
+from aiobpf.spec.core_relocations import core_relocations
 from aiobpf.spec.externs import EXTERN, Extern, ExternKind
 from aiobpf.spec.map import MapSpec, Pinning
 from aiobpf.spec.program import ProgramSpec
@@ -15,4 +16,5 @@ __all__ = [
     "Pinning",
     "ProgramSpec",
     "VariableSpec",
+    "core_relocations",
 ]
