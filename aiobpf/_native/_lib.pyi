@@ -99,6 +99,13 @@ class BtfView(CData):
     names: BtfBucketsArray
 
 @final
+class BtfCopy(CData):
+    new_ids: IntArray
+    taken: IntArray
+    count: int
+    uses: int
+
+@final
 class FFI:
     NULL: Null
     @overload
@@ -107,6 +114,8 @@ class FFI:
     def new(self, cdecl: Literal["struct perf_drained *"], init: None = None, /) -> PerfDrained: ...
     @overload
     def new(self, cdecl: Literal["struct btf_view *"], init: None = None, /) -> BtfView: ...
+    @overload
+    def new(self, cdecl: Literal["struct btf_copy *"], init: None = None, /) -> BtfCopy: ...
     @overload
     def new(self, cdecl: Literal["void **", "void *[]"], init: int | list[CData] | None = None, /) -> Pointers: ...
     @overload
@@ -303,6 +312,16 @@ class Lib:
     ) -> int: ...
     @staticmethod
     def btf_find_kind(view: BtfView, kind: int, found: IntArray, capacity: int, /) -> int: ...
+
+    # btf_copy.h
+    @staticmethod
+    def btf_take(
+        view: BtfView, copy: BtfCopy, wanted: int, next_id: int, tags: IntArray | Null, tag_count: int, /
+    ) -> int: ...
+    @staticmethod
+    def btf_untake(copy: BtfCopy, count: int, /) -> None: ...
+    @staticmethod
+    def btf_put(view: BtfView, copy: BtfCopy, first: int, end: int, out: IntArray | Null, /) -> int: ...
 
 ffi: FFI
 lib: Lib

@@ -188,6 +188,12 @@ class Btf:
         return self._string(offset, None)
 
     @property
+    def raw_strings(self) -> bytes:
+        """The bytes of its string table, without its base's."""
+        own = self._strings[0]
+        return bytes(own.data[own.start : own.start + own.end - own.first])
+
+    @property
     def strings_end(self) -> int:
         """The size of the string table in bytes, its base's included: every string begins before it."""
         return self._strings[0].end

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING, final
+import sys
+from itertools import groupby, islice
+from typing import TYPE_CHECKING, cast, final
 
 from aiobpf.btf.composites import DataSection, Function, FunctionPrototype, Struct, Union, Variable
 from aiobpf.btf.derived import Array, DeclTag, Pointer, Typedef
 from aiobpf.btf.encode import Encoder
 from aiobpf.btf.scalars import Enum, Float, Forward, Int, Unknown, Void
+from aiobpf.btf.taken import TakenTypes, can_be_taken
 from aiobpf.btf.type_base import Modified
 from aiobpf.errors import BtfError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
+    from aiobpf.btf.btf import Btf
     from aiobpf.btf.features import BtfFeature
     from aiobpf.btf.header import ByteOrder
     from aiobpf.btf.type_base import Type
@@ -28,15 +32,27 @@ class BtfBuilder:
 
     A type's id is its own from the moment it is added. Types may come from several BTFs or be made by hand. One that
     is added again, or a number, enum, forward declaration or tag like one that is there, is not added twice.
+
+    Where most types come from one BTF, *source*, these are copied as they are, and its strings whole: no object is made
+    of them, and their names and those of source lines stay where they were.
     """
 
-    def __init__(self, byte_order: ByteOrder = "little") -> None:
+    def __init__(self, byte_order: ByteOrder = "little", source: Btf | None = None) -> None:
         self.byte_order: ByteOrder = byte_order
-        self._types: list[Type] = []
+        self._types: list[Type | int] = []  # an int counts types taken from the source
         self._ids: dict[Type, int] = {}
         self._alike: dict[tuple[object, ...], Type] = {}
         self._strings: dict[str, int] = {"": 0}
-        self._strings_length = 1
+        self._strings_before = b"\0"
+        self._taken: TakenTypes | None = None
+        if source is not None and byte_order == sys.byteorder and can_be_taken(source):
+            self._taken = TakenTypes(source)
+            self._strings_before = self._taken.strings
+        self._strings_length = len(self._strings_before)
+
+    def keeps_strings_of(self, btf: Btf) -> bool:
+        """Whether the strings of *btf* are at the same offsets here."""
+        return self._taken is not None and self._taken.source is btf
 
     def __len__(self) -> int:
         """How many ids there are, void's included."""
@@ -51,21 +67,27 @@ class BtfBuilder:
         if known is not None:
             return known
         start = len(self._types)
+        taken_before = 0 if self._taken is None else len(self._taken)
         try:
             self._place(type)
             at = start
             while at < len(self._types):  # a list that grows: the depth of the types does not matter
-                for each in _referred(self._types[at]):
-                    if self._find(each) is None:
-                        self._place(each)
+                placed = self._types[at]
+                if not isinstance(placed, int):  # one that was taken has brought all it needs
+                    for each in _referred(placed):
+                        if self._find(each) is None:
+                            self._place(each)
                 at += 1
         except BtfError:
             for each in self._types[start:]:
-                del self._ids[each]
-                self._alike.pop(_likeness(each), None)
+                if not isinstance(each, int):
+                    del self._ids[each]
+                    self._alike.pop(_likeness(each), None)
+            if self._taken is not None:
+                self._taken.give_back(taken_before)
             del self._types[start:]
             raise
-        return self._ids[type]
+        return self._id(type)
 
     def string(self, text: str) -> int:
         """The offset of *text* in the string table, where it is put once. Raises BtfError for a zero byte in it."""
@@ -85,13 +107,32 @@ class BtfBuilder:
         """
         order = "<" if self.byte_order == "little" else ">"
         encoder = Encoder(order, self._id, self.string, without, len(self))
-        types = b"".join([encoder.encode(each) for each in self._types]) + encoder.extra
-        strings = b"".join(text.encode(errors="surrogateescape") + b"\0" for text in self._strings)
+        types = b"".join(self._encoded(encoder, without)) + encoder.extra
+        added = b"".join(text.encode(errors="surrogateescape") + b"\0" for text in islice(self._strings, 1, None))
+        strings = self._strings_before + added
         try:
             header = struct.pack(order + "HBBIIIII", 0xEB9F, 1, 0, _HEADER, 0, len(types), len(types), len(strings))
         except struct.error:
             raise BtfError(f"{len(types)} bytes of types do not fit into one BTF") from None
         return header + types + strings
+
+    def _encoded(self, encoder: Encoder, without: Collection[BtfFeature]) -> Iterator[bytes]:
+        """The bytes of all types, in order of their ids."""
+        taken = self._taken
+        is_as_it_was = taken is not None and taken.features.isdisjoint(without)
+        for is_taken, run in groupby(self._types, lambda each: isinstance(each, int)):
+            if taken is not None and is_taken and is_as_it_was:
+                places = cast("list[int]", list(run))
+                yield taken.encode(places[0], places[-1] + 1)
+                continue
+            for each in run:
+                yield encoder.encode(self._object(each))
+
+    def _object(self, placed: Type | int) -> Type:
+        if not isinstance(placed, int):
+            return placed
+        assert self._taken is not None
+        return self._taken.source.type_by_id(self._taken.source_id(placed))
 
     def _id(self, type: Type) -> int:  # noqa: A002
         found = self._find(type)
@@ -102,12 +143,19 @@ class BtfBuilder:
     def _find(self, type: Type) -> int | None:  # noqa: A002
         if isinstance(type, Void):
             return 0
+        if self._taken is not None and type._owner is self._taken.source:
+            return self._taken.new_id(type._id) or None
         found = self._ids.get(type)
         if found is None and (likeness := _likeness(type)) and (twin := self._alike.get(likeness)) is not None:
             return self._ids[twin]
         return found
 
     def _place(self, type: Type) -> None:  # noqa: A002
+        if self._taken is not None and type._owner is self._taken.source:
+            before = len(self._taken)
+            count = self._taken.take(type._id, len(self))
+            self._types += range(before, before + count)
+            return
         if isinstance(type, Unknown):
             raise BtfError(f"{type!r} is of the unknown kind {type.kind_number} and cannot be encoded")
         likeness = _likeness(type)  # first, as a reference may lead nowhere

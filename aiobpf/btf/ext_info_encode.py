@@ -79,7 +79,8 @@ def _encode_whole(instructions: Instructions, builder: BtfBuilder, starts: list[
         if not isinstance(window.values, Lines):
             return None
         slots = [window.base + slot for slot in window.slots[window.lo : window.hi]]
-        words += window.values.encode(slots, window.lo, window.hi, builder.string)
+        string = None if builder.keeps_strings_of(window.values.types) else builder.string
+        words += window.values.encode(slots, window.lo, window.hi, string)
     if not set(words[::4]).issuperset(starts):
         return None
     if builder.byte_order != sys.byteorder:

@@ -47,7 +47,7 @@ class Index:
     most of a kernel's, and CO-RE asks for none. 4 bytes a type, then 8 to 12.
     """
 
-    __slots__ = ("_following", "_functions", "_has_names", "_kept", "_lock", "_offsets", "_view", "count")
+    __slots__ = ("_following", "_functions", "_has_names", "_kept", "_lock", "_offsets", "count", "view")
 
     def __init__(self, data: bytes | mmap, header: Header, strings: tuple[Strings, ...]) -> None:
         """*strings* are its own and those of the BTFs under it. BtfError names the type where the section breaks."""
@@ -77,7 +77,8 @@ class Index:
         view.offsets = self._offsets
         view.type_count = self.count = count
         self._functions = functions[0]
-        self._view = view
+        self.view = view
+        """For the C unit, good as long as this is."""
         self._kept: tuple[object, ...] = (whole, tables, strings)
         self._following: IntArray | None = None
         self._has_names = [False, False]
@@ -106,7 +107,7 @@ class Index:
         capacity = 16
         while True:
             found = ffi.new("uint32_t[]", capacity)
-            count = lib.btf_find(self._view, of_functions, name, len(name), by_essential_name, found, capacity)
+            count = lib.btf_find(self.view, of_functions, name, len(name), by_essential_name, found, capacity)
             if count <= capacity:
                 return [found[i] for i in range(count)]
             capacity = count
@@ -116,7 +117,7 @@ class Index:
         capacity = 256
         while True:
             found = ffi.new("uint32_t[]", capacity)
-            count = lib.btf_find_kind(self._view, kind, found, capacity)
+            count = lib.btf_find_kind(self.view, kind, found, capacity)
             if count <= capacity:
                 return [found[i] for i in range(count)]
             capacity = count
@@ -126,12 +127,12 @@ class Index:
         wanted = self._functions if of_functions else (self.count - self._functions) // 2
         count = 1 << max(wanted - 1, 0).bit_length()
         if self._following is None:
-            self._view.next = self._following = _words(self.count + 1)
+            self.view.next = self._following = _words(self.count + 1)
         heads = _words(count)
-        buckets = self._view.names[of_functions]
+        buckets = self.view.names[of_functions]
         buckets.heads, buckets.mask = heads, count - 1
         self._kept += (heads,)
-        lib.btf_index_names(self._view, of_functions)
+        lib.btf_index_names(self.view, of_functions)
 
 
 def _words(count: int) -> IntArray:

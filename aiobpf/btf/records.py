@@ -86,8 +86,14 @@ class Lines(Sequence[Line]):
         self._types = types
         self._texts: dict[int, str] = {}
 
-    def encode(self, slots: Sequence[int], lo: int, hi: int, string: Callable[[str], int]) -> array[int]:
-        """Entries *lo* to *hi* as the words of BPF_PROG_LOAD's line_info, at *slots*; *string* has offsets of its own.
+    @property
+    def types(self) -> Btf:
+        """The BTF that has its strings."""
+        return self._types
+
+    def encode(self, slots: Sequence[int], lo: int, hi: int, string: Callable[[str], int] | None) -> array[int]:
+        """Entries *lo* to *hi* as the words of BPF_PROG_LOAD's line_info, at *slots*; *string* has offsets of its own,
+        None keeps those that there are.
 
         No `Line` is made: what a compiler wrote goes to the kernel as it is, but for its place and its strings.
         """
@@ -96,6 +102,9 @@ class Lines(Sequence[Line]):
         offsets: dict[int, int] = {}
         for column in (1, 2):
             wanted = self._records.column(column)[lo:hi]
+            if string is None:
+                words[column::4] = wanted
+                continue
             for offset in set(wanted) - offsets.keys():
                 offsets[offset] = string(self._text(offset))
             words[column::4] = array("I", [offsets[offset] for offset in wanted])

@@ -1,24 +1,16 @@
 """The ELF container: a BPF object's sections, checked before they are read.
 
-pyelftools knows the header; the tables of sections, symbols and relocations, of which there are many entries, are
-unpacked straight from the bytes (measured: its own walk takes 65 times as long).
+The header and the tables of sections, symbols and relocations are unpacked straight from the bytes. pyelftools, which
+reads executables and libraries (`aiobpf.link.elf_image`), takes 65 times as long for a walk over an object, and its
+import as long as reading thirty of them.
 """
 
 from __future__ import annotations
 
-from functools import cache
-from io import BytesIO
-from struct import iter_unpack
-from typing import TYPE_CHECKING, Any, Final, final
-
-from attrs import frozen
+from struct import iter_unpack, unpack_from
+from typing import Final, Literal, NamedTuple, final
 
 from aiobpf.errors import ElfError
-
-if TYPE_CHECKING:
-    from typing import Literal
-
-    from elftools.elf.structs import ELFStructs
 
 SHT_PROGBITS: Final = 1
 SHT_SYMTAB: Final = 2
@@ -29,9 +21,16 @@ SHF_EXECINSTR: Final = 4
 SHF_COMPRESSED: Final = 0x800
 SHN_UNDEF: Final = 0
 
-_EM_NONE = "EM_NONE"  # what LLVM wrote before 3.8 gave BPF its number
-_EM_BPF = "EM_BPF"
+_ET_REL = 1
+_TYPES = {0: "ET_NONE", 2: "ET_EXEC", 3: "ET_DYN", 4: "ET_CORE"}
+_EM_NONE = 0  # what LLVM wrote before 3.8 gave BPF its number
+_EM_BPF = 247
+_MACHINES = {3: "EM_386", 62: "EM_X86_64", 183: "EM_AARCH64", 22: "EM_S390", 243: "EM_RISCV", 21: "EM_PPC64"}
+"""Whose own programs are the likeliest mistake."""
 _HEADER_SIZE = 64
+_HEADER = {"little": "<HHIQQQIHHHHHH", "big": ">HHIQQQIHHHHHH"}
+"""Behind the 16 bytes that identify the file: type, machine, version, entry, offsets of the segments and sections,
+flags, size of this header, size and number of segments and of sections, the section with their names (elf(5))."""
 _SECTION_HEADER_SIZE = 64
 _SECTION_HEADER = {"little": "<IIQQQQIIQQ", "big": ">IIQQQQIIQQ"}
 _XINDEX = 0xFFFF
@@ -39,8 +38,7 @@ _MAX_SECTIONS = 0xFFFF
 """More needs extended numbering, which no BPF object does: compilers make tens, `-ffunction-sections` thousands."""
 
 
-@frozen
-class Section:
+class Section(NamedTuple):
     """One section header. Nothing of it is trusted: `ElfFile.data` checks it against the file."""
 
     index: int
@@ -67,15 +65,17 @@ class ElfFile:
     def __init__(self, data: bytes | bytearray | memoryview) -> None:
         self._data = memoryview(data).toreadonly()
         self.byte_order: Literal["little", "big"]
-        structs, self.byte_order = self._identify()
-        header = self._parse(structs.Elf_Ehdr, 0, "ELF header")
-        if header["e_machine"] not in {_EM_BPF, _EM_NONE}:
-            raise ElfError(f"machine is {_machine(header['e_machine'])}, not BPF (247)")
-        if header["e_type"] != "ET_REL":
-            raise ElfError(f"ELF type is {header['e_type']}, not ET_REL: a BPF object is a relocatable file")
-        self.sections: tuple[Section, ...] = self._read_sections(structs, header)
+        self.byte_order = self._identify()
+        kind, machine, _, _, _, start, _, _, _, _, entry_size, count, names = unpack_from(
+            _HEADER[self.byte_order], self._data, 16
+        )
+        if machine not in {_EM_BPF, _EM_NONE}:
+            raise ElfError(f"machine is {_MACHINES.get(machine, hex(machine))}, not BPF ({_EM_BPF})")
+        if kind != _ET_REL:
+            raise ElfError(f"ELF type is {_TYPES.get(kind, kind)}, not ET_REL: a BPF object is a relocatable file")
+        self.sections: tuple[Section, ...] = self._read_sections(start, entry_size, count, names)
 
-    def _identify(self) -> tuple[ELFStructs, Literal["little", "big"]]:
+    def _identify(self) -> Literal["little", "big"]:
         ident = bytes(self._data[:16])
         if ident[:4] != b"\x7fELF":
             raise ElfError("no ELF file: it does not begin with the ELF magic")
@@ -84,35 +84,23 @@ class ElfFile:
         if ident[4] != 2:
             raise ElfError("a 32-bit ELF file: BPF objects are 64-bit" if ident[4] == 1 else f"ELF class {ident[4]}")
         if ident[5] == 1:
-            return _structs(True), "little"
+            return "little"
         if ident[5] == 2:
-            return _structs(False), "big"
+            return "big"
         raise ElfError(f"ELF byte order {ident[5]} is neither little (1) nor big (2)")
 
-    def _parse(self, structure: Any, offset: int, what: str) -> Any:
-        """A structure at *offset*, by pyelftools; whatever goes wrong in there becomes an ElfError."""
-        from elftools.common.exceptions import ELFError
-        from elftools.common.utils import struct_parse
-
-        size = structure.sizeof()
-        if offset + size > len(self._data):
-            raise ElfError(f"{what} at byte {offset} is past the end of the file ({len(self._data)} bytes)")
-        try:
-            return struct_parse(structure, BytesIO(self._data[offset : offset + size]))
-        except (ELFError, ValueError, ArithmeticError, LookupError, TypeError) as error:
-            raise ElfError(f"{what} at byte {offset}: {error}") from error
-
-    def _read_sections(self, structs: ELFStructs, header: Any) -> tuple[Section, ...]:
-        start, count, names = header["e_shoff"], header["e_shnum"], header["e_shstrndx"]
+    def _read_sections(self, start: int, entry_size: int, count: int, names: int) -> tuple[Section, ...]:
         if start == 0:
             raise ElfError("the file has no sections")
-        if header["e_shentsize"] != _SECTION_HEADER_SIZE:
-            raise ElfError(f"section headers are of {header['e_shentsize']} bytes, not {_SECTION_HEADER_SIZE}")
+        if entry_size != _SECTION_HEADER_SIZE:
+            raise ElfError(f"section headers are of {entry_size} bytes, not {_SECTION_HEADER_SIZE}")
         # Numbers that do not fit 16 bits are in the first section's header (gABI, "extended section numbering").
         if count == 0 or names == _XINDEX:
-            first = self._parse(structs.Elf_Shdr, start, "section header 0")
-            count = count or first["sh_size"]
-            names = first["sh_link"] if names == _XINDEX else names
+            if start + _SECTION_HEADER_SIZE > len(self._data):
+                raise ElfError(f"section header 0 at byte {start} is past the end of the file")
+            first = unpack_from(_SECTION_HEADER[self.byte_order], self._data, start)
+            count = count or first[5]
+            names = first[6] if names == _XINDEX else names
         if count > _MAX_SECTIONS:
             raise ElfError(f"{count} sections; the limit is {_MAX_SECTIONS}")
         if start + count * _SECTION_HEADER_SIZE > len(self._data):
@@ -168,18 +156,3 @@ class StringTable:
         if end < 0:
             raise ElfError(f"{self._what}: no name ends after byte {offset}, of {len(self._data)}")
         return self._data[offset:end].decode("utf-8", "backslashreplace")
-
-
-@cache
-def _structs(little: bool) -> ELFStructs:
-    """pyelftools' structures, made once per byte order: making them takes longer than reading a whole object."""
-    from elftools.elf.structs import ELFStructs
-
-    structs = ELFStructs(little_endian=little, elfclass=64)
-    structs.create_basic_structs()
-    structs.create_advanced_structs("ET_REL", _EM_BPF, "ELFOSABI_SYSV")
-    return structs
-
-
-def _machine(value: object) -> str:
-    return f"{value:#x}" if isinstance(value, int) else str(value)

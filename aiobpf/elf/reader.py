@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from os import fspath
 from typing import TYPE_CHECKING
 
 from aiobpf.btf import load_btf_and_ext_infos
@@ -39,11 +39,12 @@ def read_spec(source: str | PathLike[str] | bytes | bytearray | memoryview) -> C
     """
     if isinstance(source, bytes | bytearray | memoryview):
         return _read(ElfFile(source))
-    path = Path(source)
+    with open(source, "rb") as file:
+        data = file.read()
     try:
-        return _read(ElfFile(path.read_bytes()))
+        return _read(ElfFile(data))
     except (ElfError, BtfError) as error:
-        raise type(error)(f"{path}: {error}") from error
+        raise type(error)(f"{fspath(source)}: {error}") from error
 
 
 def _read(file: ElfFile) -> CollectionSpec:

@@ -87,6 +87,7 @@ class KernelFeatures:
     def __init__(self, token: FdLike | None = None) -> None:
         self._token = token
         self._known: dict[object, Answer] = {}
+        self._missing: frozenset[BtfFeature] | None = None
 
     def probe(self, feature: Feature | BtfFeature | MapType | ProgramType) -> Answer:
         """What the kernel says to *feature*."""
@@ -134,7 +135,13 @@ class KernelFeatures:
         """What `BtfBuilder.encode` has to leave out for this kernel."""
         from aiobpf.btf import BtfFeature
 
-        return frozenset(feature for feature in BtfFeature if not self.may_support(feature))
+        if self._missing is not None:
+            return self._missing
+        answers = {feature: self.probe(feature) for feature in BtfFeature}
+        missing = frozenset(feature for feature, answer in answers.items() if isinstance(answer, Unsupported))
+        if not any(isinstance(answer, Inconclusive) for answer in answers.values()):
+            self._missing = missing  # each load asks, and asking again takes longer than encoding a small BTF
+        return missing
 
 
 @cache

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from functools import cache
 from pathlib import Path
 
 _SIGNATURE = Path("/proc/version_signature")
@@ -15,6 +16,7 @@ def kernel_release() -> tuple[int, int]:
     return major, minor
 
 
+@cache  # it does not change while a process lives, and each load asks
 def kernel_version() -> tuple[int, int, int]:
     """(major, minor, patch), the version that programs may depend on (KERNEL_VERSION of linux/version.h).
 

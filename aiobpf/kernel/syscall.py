@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from aiobpf._native import lib
@@ -16,6 +17,7 @@ ENOTSUPP = 524
 """The kernel's own "not supported", which leaks out of bpf(2) and has no name in user space."""
 
 _NAME_BYTES = 15  # BPF_OBJ_NAME_LEN without its NUL
+_NO_NAME = re.compile(r"[^A-Za-z0-9_.]")
 
 
 def bpf(command: Command, attr: Record) -> int:
@@ -47,4 +49,4 @@ def try_fd(command: Command, attr: Record, owner: OwnedFd) -> int:
 
 def object_name(name: str) -> bytes:
     """*name* as the kernel takes it: up to 15 of [A-Za-z0-9_.] (kernel/bpf/syscall.c, bpf_obj_name_cpy)."""
-    return "".join(c if c.isascii() and (c.isalnum() or c in "_.") else "_" for c in name).encode()[:_NAME_BYTES]
+    return _NO_NAME.sub("_", name[:_NAME_BYTES]).encode()

@@ -191,6 +191,13 @@ def value_codec(type_: MapType, size: int, btf_type: Type | None, possible_cpus:
     return PerCpuElement(plain, possible_cpus) if type_ in PER_CPU_TYPES else plain
 
 
+def element_size(type_: MapType, size: int, possible_cpus: int) -> int:
+    """Bytes that the kernel reads and writes for a value of *size* bytes; what the `size` of its codec is."""
+    if type_ in FD_VALUE_TYPES:
+        return FdElement.size
+    return ((size + 7) & ~7) * possible_cpus if type_ in PER_CPU_TYPES else size
+
+
 def _plain(size: int, btf_type: Type | None, fallback: ElementCodec | None) -> ElementCodec:
     if btf_type is not None:
         try:

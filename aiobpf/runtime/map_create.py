@@ -7,14 +7,14 @@ import errno
 import mmap as _mmap
 import os
 import struct
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import attrs
 
 from aiobpf import kernel
 from aiobpf.errors import KernelError, NotSupportedError, ObjectExistsError, SpecError, kernel_error
 from aiobpf.kernel import features
-from aiobpf.runtime.element import BTF_TYPES, MAP_IN_MAP_TYPES, PerCpuElement
+from aiobpf.runtime.element import BTF_TYPES, MAP_IN_MAP_TYPES, PER_CPU_TYPES
 from aiobpf.runtime.map import Map
 from aiobpf.spec import Pinning
 from aiobpf.uapi import MapFlags, MapType
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from os import PathLike
 
     from aiobpf.kernel import OwnedFd
+    from aiobpf.runtime.element import PerCpuElement
     from aiobpf.runtime.program import Program
     from aiobpf.runtime.program_btf import TypeIds
     from aiobpf.spec import MapSpec
@@ -218,8 +219,8 @@ def fill_map(
             if target is None:
                 raise SpecError(f"map {made.name!r} is to hold {value!r}, which is no map or program that was loaded")
             elements.update(key, _FD.pack(target.fileno()), 0)
-        elif isinstance(made.value_codec, PerCpuElement):
-            elements.update(key, made.value_codec.spread(value), 0)
+        elif made.type in PER_CPU_TYPES:
+            elements.update(key, cast("PerCpuElement", made.value_codec).spread(value), 0)
         elif made.type != MapType.ARRAY or value != bytes(len(value)):  # an array begins as zeros
             elements.update(key, value, 0)
 

@@ -14,6 +14,7 @@ from aiobpf.runtime.element import (
     MAP_IN_MAP_TYPES,
     PER_CPU_TYPES,
     BytesElement,
+    element_size,
     key_codec,
     value_codec,
 )
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from aiobpf._native._lib import View
     from aiobpf.btf import Btf, Type
     from aiobpf.kernel import MapInfo, OwnedFd
+    from aiobpf.runtime.element import ElementCodec
     from aiobpf.spec import MapSpec
 
 
@@ -34,14 +36,16 @@ class MapHandle:
     """One owner of a map's fd, from the constructor's call on and also if that fails. `Map` adds the elements."""
 
     __slots__ = (
+        "_cpus",
         "_decode_value",
         "_encode_key",
         "_encode_value",
         "_fd",
         "_holds_maps",
+        "_key_codec",
+        "_value_codec",
         "elements",
         "flags",
-        "key_codec",
         "key_size",
         "key_type",
         "max_entries",
@@ -50,7 +54,6 @@ class MapHandle:
         "spec",
         "type",
         "types",
-        "value_codec",
         "value_size",
         "value_type",
     )
@@ -82,20 +85,23 @@ class MapHandle:
         self.spec = spec
         self.pin_path: str | None = None
         try:
-            cpus = len(kernel.possible_cpus()) if type in PER_CPU_TYPES else 1
+            self._cpus = len(kernel.possible_cpus()) if type in PER_CPU_TYPES else 1
         except BaseException:
             fd.close()
             raise
         self._fd = fd
-        self.key_codec = key_codec(type, key_size, key_type)
-        self.value_codec = value_codec(type, value_size, value_type, cpus)
-        # The codecs' functions, each looked up when it is first needed: looking compiles it (0.7 ms for a struct), many
-        # maps of an object are never touched from here, and going through the codec each time would cost 40 ns more.
+        # The codecs, and their functions, each made when it is first needed: looking a function up compiles it (0.7 ms
+        # for a struct), many maps of an object are never touched from here, and going through the codec each time would
+        # cost 40 ns more.
+        self._key_codec: ElementCodec | None = None
+        self._value_codec: ElementCodec | None = None
         self._encode_key: Callable[[Any], bytes] | None = None
         self._encode_value: Callable[[Any], bytes] | None = None
         self._decode_value: Callable[[bytes], Any] | None = None
         self._holds_maps = type in MAP_IN_MAP_TYPES  # an enum's hash is Python code: not for each lookup
-        self.elements = kernel.MapElements(fd, key_size, self.value_codec.size, subject=f"map {name!r}")
+        self.elements = kernel.MapElements(
+            fd, key_size, element_size(type, value_size, self._cpus), subject=f"map {name!r}"
+        )
         """The elements as bytes."""
 
     # --- making one ---------------------------------------------------------------------------------------------------
@@ -231,6 +237,20 @@ class MapHandle:
         if self.type == MapType.ARENA:
             return self.max_entries * page
         return (((self.value_size + 7) & ~7) * self.max_entries + page - 1) // page * page
+
+    @property
+    def key_codec(self) -> ElementCodec:
+        """How keys are written."""
+        if self._key_codec is None:
+            self._key_codec = key_codec(self.type, self.key_size, self.key_type)
+        return self._key_codec
+
+    @property
+    def value_codec(self) -> ElementCodec:
+        """How values are written."""
+        if self._value_codec is None:
+            self._value_codec = value_codec(self.type, self.value_size, self.value_type, self._cpus)
+        return self._value_codec
 
     @property
     def is_keyless(self) -> bool:

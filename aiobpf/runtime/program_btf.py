@@ -55,7 +55,7 @@ class ProgramBtf:
 
     def __init__(self, source: Btf | None = None) -> None:
         self.source = source
-        self.builder = BtfBuilder(byte_order=sys.byteorder)
+        self.builder = BtfBuilder(sys.byteorder, source)
         self._ids: dict[tuple[Type | None, Type], tuple[int, int]] = {}  # not by name: inner maps may share one
         self._fd: OwnedFd | None = None
         self._is_loaded = False
