@@ -315,6 +315,8 @@ class ShapeReader:
         name = strip_modifiers(type).name  # a typedef names the anonymous struct or enum below it
         stripped = strip_qualifiers(type)
         if isinstance(stripped, Int):
+            if 0 < stripped.bits < stripped.size * 8:
+                return self._narrow(stripped)
             return _integer(stripped.size, stripped.is_signed, stripped.is_bool)
         if isinstance(stripped, Pointer):
             return Number("Q", 8, is_pointer=True)
@@ -328,6 +330,12 @@ class ShapeReader:
         if isinstance(stripped, (Struct, Union, DataSection)):
             return self._remember(stripped, stripped.name or name, self._record)
         raise CodecError(f"{stripped!r} has no values")
+
+    def _narrow(self, number: Int) -> Shape:
+        """An integer with fewer bits than its bytes have, as compilers wrote bit-fields before 5.0 (kind_flag)."""
+        end = number.bit_offset + number.bits
+        shift = number.bit_offset if self._byte_order == "little" else number.size * 8 - end
+        return Bits(number.size, shift, number.bits, number.is_signed, number.is_bool)
 
     def _remember(self, type: T, name: str, make: Callable[[T, str], Shape]) -> Shape:  # noqa: A002
         key = (type, name)

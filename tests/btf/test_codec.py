@@ -266,6 +266,41 @@ def test_bit_fields_of_old_compilers_are_narrow_integers() -> None:
     assert codec(type_).decode(b"\xfa\0\0\0").b == 0x1F
 
 
+@given(
+    st.integers(1, 31),
+    st.integers(0, 12),
+    st.booleans(),
+    st.binary(min_size=12, max_size=12),
+    st.sampled_from(["<", ">"]),
+)
+def test_a_narrow_integer_is_its_bits_wherever_it_stands(
+    width: int, place: int, is_signed: bool, raw: bytes, order: str
+) -> None:
+    """As the kernel prints it (btf_int_bits_show): from the lowest bit, or from the highest in a big-endian one."""
+    place = min(place, 32 - width)
+    encoding = IntEncoding.SIGNED if is_signed else IntEncoding.UNSIGNED
+    narrow = Int("unsigned int", 4, width, encoding, place)
+    byte_order: Literal["little", "big"] = "little" if order == "<" else "big"
+
+    def bits(word: bytes) -> int:
+        shift = place if order == "<" else 32 - place - width
+        number = int.from_bytes(word, byte_order) >> shift & (1 << width) - 1
+        return number - (1 << width) if is_signed and number >> width - 1 else number
+
+    alone = codec(narrow, byte_order=byte_order)
+    several = codec(Array(Typedef("narrow", narrow), U32, 3), byte_order=byte_order)
+    member = codec(Struct("s", 12, [Member("head", U32, 0), Member("n", narrow, 32)]), byte_order=byte_order)
+    words = [bits(raw[at : at + 4]) for at in (0, 4, 8)]
+    assert alone.decode(raw[:4]) == words[0]
+    assert several.decode(raw) == words
+    assert member.decode(raw).n == words[1]
+    assert list(alone.decode_all(raw)) == words
+    assert alone.decode(alone.encode(words[0])) == words[0]
+    assert several.decode(several.encode(words)) == words
+    with pytest.raises(CodecError, match="does not fit"):
+        alone.encode(1 << width)
+
+
 V6 = array(U8, 16)
 
 

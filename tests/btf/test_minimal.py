@@ -69,11 +69,19 @@ def test_members_of_anonymous_structs_come_with_what_is_around_them() -> None:
 
 
 def test_pointers_that_nobody_follows_point_to_void() -> None:
-    local = made_of(Struct("task", 8, lambda task: [Member("parent", Pointer(task), 0)]))
-    kernel = made_of(Struct("task", 16, lambda task: [Member("parent", Pointer(task), 64)]))
-    parent = same_answers([asked(local, "task", "0:0")], kernel).by_name("task", Struct).members[0].type
-    assert isinstance(parent, Pointer)
-    assert isinstance(parent.target, Void)
+    def task(offset: int) -> Struct:
+        mm = Struct("mm", 4, [Member("users", INT, 0)])
+        return Struct(
+            "task", 24, lambda it: [Member("next", Pointer(it), offset), Member("mm", Pointer(mm), offset + 64)]
+        )
+
+    local = made_of(task(0))
+    small = same_answers([asked(local, "task", "0:0"), asked(local, "task", "0:1")], made_of(task(64)))
+    following, mm = (member.type for member in small.by_name("task", Struct).members)
+    assert isinstance(following, Pointer)
+    assert isinstance(mm, Pointer)
+    assert following.target is small.by_name("task", Struct), "it is there for its own sake"
+    assert isinstance(mm.target, Void)
 
 
 def test_arrays_nested_structs_and_typedefs_are_followed() -> None:
