@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import warnings
 from functools import cache
 from hashlib import blake2b
 from pathlib import Path
@@ -18,6 +19,8 @@ from aiobpf.kernel.info import btf_info
 from aiobpf.kernel.worker import in_worker
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from aiobpf.btf import Type
     from aiobpf.kernel.fd import OwnedFd
 
@@ -59,6 +62,7 @@ class KernelBtfCache:
         self._lock = threading.RLock()
         self._vmlinux: Btf | None = None
         self._modules: dict[str, tuple[bytes, Btf]] = {}  # by name: the hash of its bytes
+        self._broken: dict[str, tuple[bytes, str]] = {}  # likewise, and what is wrong
         self._fds: dict[str, tuple[int, OwnedFd]] = {}  # by name: the id of the BTF object
 
     def vmlinux(self) -> Btf:
@@ -89,7 +93,10 @@ class KernelBtfCache:
         )
 
     def module(self, name: str) -> Btf:
-        """The types that a loaded module adds to the kernel's (5.11); NotSupportedError if there are none."""
+        """The types that a loaded module adds to the kernel's (5.11).
+
+        NotSupportedError if there are none, BtfError if they are garbled.
+        """
         if name == "vmlinux":
             return self.vmlinux()
         if "/" in name or name in {"", ".", ".."}:
@@ -106,9 +113,13 @@ class KernelBtfCache:
             known = self._modules.get(path.name)
             if known is not None and known[0] == digest:
                 return known[1]
+            broken = self._broken.get(path.name)
+            if broken is not None and broken[0] == digest:
+                raise BtfError(broken[1])
             try:
                 btf = Btf.from_bytes(data, base=self.vmlinux())
             except BtfError as error:
+                self._broken[path.name] = digest, f"{path}: {error}"
                 raise BtfError(f"{path}: {error}") from None
             self._modules[path.name] = digest, btf
             return btf
@@ -122,24 +133,38 @@ class KernelBtfCache:
         return sorted(name for name in names if name != "vmlinux")
 
     def modules(self) -> list[Btf]:
-        """The types of every loaded module; what is no longer loaded is forgotten."""
+        """The types of every loaded module; what is no longer loaded is forgotten.
+
+        A module whose types are garbled is left out, with a RuntimeWarning that names it, the first time.
+        """
+        return [btf for _, btf in self._readable_modules()]
+
+    def _readable_modules(self) -> Iterator[tuple[str, Btf]]:
+        """Each loaded module with its types, opened as it is asked for."""
         names = self.module_names()
         with self._lock:
-            for name in self._modules.keys() - set(names):
-                del self._modules[name]
-        found = []
+            for known in (self._modules, self._broken):
+                for name in known.keys() - set(names):
+                    del known[name]
         for name in names:
+            was_broken = self._broken.get(name)
             try:
-                found.append(self.module(name))
+                yield name, self.module(name)
             except NotSupportedError:  # unloaded since it was listed
                 continue
-        return found
+            except BtfError as error:
+                # One module, built with other tools than the kernel, must not keep programs out that it has nothing
+                # to do with.
+                if self._broken.get(name) != was_broken:
+                    message = f"the types of module {name!r} are left out, as they cannot be read: {error}"
+                    warnings.warn(message, RuntimeWarning, stacklevel=3)
 
     def find(self, name: str, kind: type[Type], *, module: str | None = None) -> KernelType | None:
         """The type of that name and kind in vmlinux, else in the modules in alphabetical order; or in *module* alone.
 
-        None where there is none. Where several share the name, the first. KernelError if a module's BTF object cannot
-        be opened (CAP_SYS_ADMIN).
+        None where there is none. Where several share the name, the first. A module with garbled types is left out as
+        by `modules`, unless it is the one asked for: BtfError. KernelError if a module's BTF object cannot be opened
+        (CAP_SYS_ADMIN).
         """
         if module in {None, "vmlinux"}:
             btf = self.vmlinux()
@@ -147,16 +172,18 @@ class KernelBtfCache:
                 return KernelType(found, btf.id_of(found), btf, None, None)
             if module is not None:
                 return None
-        for each in [module] if module is not None else self.module_names():
-            try:
-                btf = self.module(each)
-            except NotSupportedError:
-                continue
+        for each, btf in self._readable_modules() if module is None else self._one_module(module):
             for found in btf.all_by_name(name, kind):
                 number = btf.id_of(found)
                 if number >= btf.first_id:  # its own, not vmlinux's
                     return KernelType(found, number, btf, each, self._module_fd(each))
         return None
+
+    def _one_module(self, name: str) -> list[tuple[str, Btf]]:
+        try:
+            return [(name, self.module(name))]
+        except NotSupportedError:
+            return []
 
     def _module_fd(self, name: str) -> int:
         """The descriptor of the module's BTF object: programs that refer to its types are loaded with it."""

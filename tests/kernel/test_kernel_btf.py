@@ -9,7 +9,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from aiobpf.btf import Btf, Function, Struct
+from aiobpf.btf import (
+    Btf,
+    BtfBuilder,
+    CoreRelocation,
+    CoreRelocationKind,
+    CoreRelocator,
+    Function,
+    Int,
+    IntEncoding,
+    Struct,
+)
 from aiobpf.errors import BtfError, NotSupportedError
 from aiobpf.kernel import KernelBtfCache, btf_info, kernel_btf, load_btf, shared_btf_cache
 from aiobpf.kernel import btf as btf_module
@@ -155,6 +165,66 @@ def test_garbled_types_name_their_file(directory: Path) -> None:
     (directory / "vmlinux").write_bytes(b"garbage")
     with pytest.raises(BtfError, match="/vmlinux: "):
         KernelBtfCache(directory).vmlinux()
+
+
+def test_a_module_with_garbled_types_is_a_warning_and_the_others_count(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(KernelBtfCache, "_module_fd", lambda *_: 77)
+    (directory / "first").write_bytes(b"\x9f\xeb\1\0garbage")
+    cache = KernelBtfCache(directory)
+    with pytest.warns(RuntimeWarning, match="types of module 'first' are left out") as warned:
+        found = cache.find("two", Struct)
+    assert len(warned) == 1
+    assert found is not None
+    assert found.module == "second_module"
+    assert cache.modules() == [found.btf], "it is told once"
+    with pytest.raises(BtfError, match="/first: "):
+        cache.find("one", Struct, module="first")
+    (directory / "first").write_bytes(b"\x9f\xeb\1\0other garbage")
+    with pytest.warns(RuntimeWarning, match="module 'first'"):
+        assert cache.modules() == [found.btf]
+    (directory / "first").write_bytes(split_btf("one", cache.vmlinux()))
+    assert len(cache.modules()) == 2
+
+
+def test_core_goes_on_without_a_module_whose_types_are_garbled(directory: Path) -> None:
+    (directory / "first").write_bytes(split_btf("one", Btf.from_bytes(PLAIN_BTF))[:-3])
+    cache = KernelBtfCache(directory)
+    builder = BtfBuilder()
+    known, wanted = Struct("two", 4), Struct("int_like", 4)
+    ids = [builder.add(known), builder.add(wanted), builder.add(Int("int", 4))]
+    local = Btf.from_bytes(builder.encode())
+    relocator = CoreRelocator([cache.vmlinux()], more_targets=cache.modules)
+    with pytest.warns(RuntimeWarning, match="module 'first'"):
+        size = relocator.resolve(CoreRelocation(ids[0], local, "0", CoreRelocationKind.TYPE_SIZE))
+    assert size.target == 8
+    exists = relocator.resolve(CoreRelocation(ids[1], local, "0", CoreRelocationKind.TYPE_EXISTS))
+    assert exists.target == 0
+
+
+def test_modules_are_not_opened_for_what_the_kernel_has(directory: Path) -> None:
+    (directory / "first").write_bytes(b"garbage")
+    cache = KernelBtfCache(directory)
+    assert cache.find("int", Int) is not None
+    builder = BtfBuilder()
+    number = builder.add(Int("int", 4, encoding=IntEncoding.SIGNED))
+    relocation = CoreRelocation(number, Btf.from_bytes(builder.encode()), "0", CoreRelocationKind.TYPE_SIZE)
+    assert CoreRelocator([cache.vmlinux()], more_targets=cache.modules).resolve(relocation).target == 4
+
+
+def test_a_type_that_several_modules_have_is_found_in_the_one_that_is_named(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(KernelBtfCache, "_module_fd", lambda *_: 77)
+    base = Btf.from_bytes(PLAIN_BTF)
+    for name in ("first", "second_module"):
+        (directory / name).write_bytes(split_btf("shared", base))
+    cache = KernelBtfCache(directory)
+    for asked, expected in [(None, "first"), ("first", "first"), ("second-module", "second-module")]:
+        found = cache.find("shared", Struct, module=asked)
+        assert found is not None
+        assert (found.module, found.btf) == (expected, cache.module(expected))
 
 
 def test_the_file_may_go_while_the_types_are_used(directory: Path) -> None:
