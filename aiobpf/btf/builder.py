@@ -79,10 +79,10 @@ class BtfBuilder:
                             self._place(each)
                 at += 1
         except BtfError:
-            for each in self._types[start:]:
-                if not isinstance(each, int):
-                    del self._ids[each]
-                    self._alike.pop(_likeness(each), None)
+            for placed in self._types[start:]:
+                if not isinstance(placed, int):
+                    del self._ids[placed]
+                    self._alike.pop(_likeness(placed), None)
             if self._taken is not None:
                 self._taken.give_back(taken_before)
             del self._types[start:]

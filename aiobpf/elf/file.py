@@ -39,9 +39,12 @@ _MAX_SECTIONS = 0xFFFF
 
 
 class Section(NamedTuple):
-    """One section header. Nothing of it is trusted: `ElfFile.data` checks it against the file."""
+    """One section header. Nothing of it is trusted: `ElfFile.data` checks it against the file.
 
-    index: int
+    A tuple, since a small object has thirty of them and an attrs class is three times as slow to make.
+    """
+
+    index: int  # type: ignore[assignment] # pyright: ignore[reportIncompatibleMethodOverride] - no one looks for a value
     name: str
     type: int
     flags: int
