@@ -181,6 +181,15 @@ def has_program_type(name: str) -> bool:
     return supports_program_type(ProgramType[name])
 
 
+@functools.cache
+def has_struct_ops_links() -> bool:
+    """Whether the values of struct_ops maps have a state that only links use (BPF_STRUCT_OPS_STATE_READY)."""
+    from aiobpf.btf import Btf, Enum
+
+    states = Btf.from_file("/sys/kernel/btf/vmlinux").all_by_name("bpf_struct_ops_state", Enum)
+    return any(each.name == "BPF_STRUCT_OPS_STATE_READY" for state in states for each in state.enumerators)
+
+
 def tells_its_configuration() -> bool:
     from aiobpf.errors import NotSupportedError
     from aiobpf.kernel.kconfig import kernel_config
@@ -209,6 +218,8 @@ FEATURES = {
     "bloom filters": Feature((5, 16), lambda: has_map_type("BLOOM_FILTER")),
     "syscall programs": Feature((5, 14), lambda: has_program_type("SYSCALL")),
     "task kfuncs": Feature((6, 2), lambda: has_kernel_function("bpf_task_from_pid")),
+    "struct_ops links": Feature((6, 4), has_struct_ops_links, option_is_off("CONFIG_BPF_JIT")),
+    "arenas": Feature((6, 9), lambda: has_map_type("ARENA")),
     "kernel configuration": Feature((0, 0), tells_its_configuration, lambda: "no configuration file is installed"),
 }
 

@@ -5,6 +5,8 @@
 #include <errno.h>
 #include <stddef.h>
 #include <sys/mman.h>
+#include <sys/uio.h>
+#include <unistd.h>
 
 int memory_map(int fd, uint64_t offset, uint64_t length, int writable, void **address)
 {
@@ -13,6 +15,35 @@ int memory_map(int fd, uint64_t offset, uint64_t length, int writable, void **ad
 	if (mapped == MAP_FAILED)
 		return -errno;
 	*address = mapped;
+	return 0;
+}
+
+int memory_map_at(int fd, uint64_t wanted, uint64_t length, void **address)
+{
+	/* Not MAP_FIXED, which would throw out what is there. */
+	int flags = MAP_SHARED | (wanted ? MAP_FIXED_NOREPLACE : 0);
+	void *mapped = mmap((void *)(uintptr_t)wanted, length, PROT_READ | PROT_WRITE, flags, fd, 0);
+
+	if (mapped == MAP_FAILED)
+		return -errno;
+	*address = mapped;
+	return 0;
+}
+
+int memory_copy(void *buffer, uint64_t address, uint64_t length, int to_address)
+{
+	uint64_t done = 0;
+
+	while (done < length) {
+		struct iovec here = {(char *)buffer + done, length - done};
+		struct iovec there = {(void *)(uintptr_t)(address + done), length - done};
+		ssize_t copied = to_address ? process_vm_writev(getpid(), &here, 1, &there, 1, 0) :
+					      process_vm_readv(getpid(), &here, 1, &there, 1, 0);
+
+		if (copied <= 0)
+			return copied ? -errno : -EFAULT;
+		done += copied;
+	}
 	return 0;
 }
 

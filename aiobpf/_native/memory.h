@@ -9,7 +9,15 @@
  */
 
 int memory_map(int fd, uint64_t offset, uint64_t length, int writable, void **address);
+
+/*
+ * The whole of an arena: at *wanted, if that is not 0 (EEXIST where something is there already). *address is where it is.
+ */
+int memory_map_at(int fd, uint64_t wanted, uint64_t length, void **address);
 int memory_unmap(void *address, uint64_t length);
+
+/* Copies to or from memory of this process that may not be there: -EFAULT then, where a plain access would end it. */
+int memory_copy(void *buffer, uint64_t address, uint64_t length, int to_address);
 
 /* Puts the first *length* bytes of a file, private and read only, where an anonymous mapping of that size is now. */
 int memory_overlay(void *address, uint64_t length, int fd);

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from aiobpf.btf.codecs import codec as codec
     from aiobpf.btf.core_access import describe_relocation as describe_relocation
     from aiobpf.btf.core_fixup import Fixup as Fixup
+    from aiobpf.btf.core_match import essential_name as essential_name
     from aiobpf.btf.core_relocate import CoreRelocator as CoreRelocator
     from aiobpf.btf.core_relocate import relocate as relocate
     from aiobpf.btf.core_relocate import relocate_instructions as relocate_instructions
@@ -39,6 +40,10 @@ if TYPE_CHECKING:
     from aiobpf.btf.notes import LINE as LINE
     from aiobpf.btf.notes import Line as Line
     from aiobpf.btf.read_back import assign_kernel_infos as assign_kernel_infos
+    from aiobpf.btf.struct_members import MemberPlace as MemberPlace
+    from aiobpf.btf.struct_members import member_places as member_places
+    from aiobpf.btf.struct_members import read_bits as read_bits
+    from aiobpf.btf.struct_members import write_bits as write_bits
     from aiobpf.btf.types import Array as Array
     from aiobpf.btf.types import Const as Const
     from aiobpf.btf.types import DataSection as DataSection
@@ -104,6 +109,7 @@ __all__ = [
     "Line",
     "Linkage",
     "Member",
+    "MemberPlace",
     "Parameter",
     "Pointer",
     "Restrict",
@@ -124,17 +130,21 @@ __all__ = [
     "deduplicate",
     "describe_relocation",
     "encode_ext_infos",
+    "essential_name",
     "format_c",
     "format_header",
     "format_type",
     "join_btfs",
     "load_btf_and_ext_infos",
+    "member_places",
     "minimal_btf",
+    "read_bits",
     "relocate",
     "relocate_instructions",
     "size_of",
     "strip_modifiers",
     "strip_qualifiers",
+    "write_bits",
 ]
 
 # A name and a module that spell the same would take turns under one attribute: no module is called like a name here.
@@ -144,6 +154,7 @@ _HOMES = {
     "core_access": "describe_relocation",
     "codecs": "Codec codec",
     "core_fixup": "Fixup",
+    "core_match": "essential_name",
     "core_relocate": "CoreRelocator relocate relocate_instructions",
     "core_relocation": "CORE_RELOCATION CoreRelocation CoreRelocationKind",
     "dedup": "Deduplicated deduplicate",
@@ -154,6 +165,7 @@ _HOMES = {
     "formatting": "format_c format_type",
     "join": "Joined join_btfs",
     "minimal": "minimal_btf",
+    "struct_members": "MemberPlace member_places read_bits write_bits",
     "notes": "FUNCTION_INFO LINE Line",
     "read_back": "assign_kernel_infos",
     "types": "Array Const DataSection DeclTag Enum Enumerator Float Forward Function FunctionPrototype Int IntEncoding "

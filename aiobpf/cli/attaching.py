@@ -6,10 +6,13 @@ import sys
 from typing import TYPE_CHECKING
 
 from aiobpf.cli.report import describe, warn
-from aiobpf.collection.attached import Attached
+from aiobpf.collection.attached import Attached, attach_by_themselves
 from aiobpf.errors import BpfError, SpecError
+from aiobpf.runtime import Map
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from aiobpf.collection import Collection
     from aiobpf.link import Link
     from aiobpf.runtime import Program
@@ -22,10 +25,10 @@ async def attach_what_can(coll: Collection, *, verbose: bool = False) -> Attache
     that lacks one. If none attaches, the first failure is raised, or a SpecError if none has a place of its own.
     """
     links: dict[str, Link] = {}
-    skipped: list[Program] = []
+    skipped: list[Program | Map] = []
     failures: list[BpfError] = []
     try:
-        for program in coll.programs.values():
+        for program in attach_by_themselves(coll.programs.values(), coll.maps.values()):
             if program.default_kind is None:
                 skipped.append(program)
                 continue
@@ -48,7 +51,7 @@ async def attach_what_can(coll: Collection, *, verbose: bool = False) -> Attache
     return Attached(links, tuple(program.name for program in skipped))
 
 
-def nothing_attached(failures: list[BpfError], skipped: list[Program]) -> BpfError:
+def nothing_attached(failures: list[BpfError], skipped: Sequence[Program | Map]) -> BpfError:
     if failures:
         first, *others = failures
         for other in others:
@@ -59,6 +62,7 @@ def nothing_attached(failures: list[BpfError], skipped: list[Program]) -> BpfErr
     return SpecError("nothing attached: no section says where to: " + ", ".join(map(whereabouts, skipped)))
 
 
-def whereabouts(program: Program) -> str:
-    section = program.spec.section if program.spec is not None else ""
-    return f"program {program.name!r} (section {section!r})"
+def whereabouts(attached: Program | Map) -> str:
+    section = attached.spec.section if attached.spec is not None else ""
+    what = "map" if isinstance(attached, Map) else "program"
+    return f"{what} {attached.name!r} (section {section!r})"

@@ -1,4 +1,4 @@
-"""The links of several programs as one resource."""
+"""The links of several programs and struct_ops maps as one resource."""
 
 from __future__ import annotations
 
@@ -8,18 +8,19 @@ import anyio
 
 from aiobpf.collection.names import Names
 from aiobpf.errors import SpecError
+from aiobpf.uapi import ProgramType
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from types import TracebackType
 
     from aiobpf.link import Link
-    from aiobpf.runtime import Program
+    from aiobpf.runtime import Map, Program
 
 
 @final
 class Attached:
-    """Links by the names of their programs; closing it detaches them all, the last first."""
+    """Links by the names of their programs or maps; closing it detaches them all, the last first."""
 
     __slots__ = ("_links", "links", "skipped")
 
@@ -63,8 +64,15 @@ class Attached:
         return f"<Attached {', '.join(self._links) or 'nothing'}>"
 
 
-async def attach_programs(programs: Sequence[Program], *, required: bool) -> Attached:
-    """Attach *programs* one after the other where their sections say; all or nothing."""
+def attach_by_themselves(programs: Iterable[Program], maps: Iterable[Map]) -> list[Program | Map]:
+    """What a collection attaches when nothing is named: its programs, but for those that struct_ops maps call, and its
+    struct_ops maps."""
+    attaching = [map_ for map_ in maps if map_.default_kind is not None]
+    return [*(program for program in programs if program.type != ProgramType.STRUCT_OPS), *attaching]
+
+
+async def attach_each(programs: Sequence[Program | Map], *, required: bool) -> Attached:
+    """Attach *programs*, and maps, one after the other where their sections say; all or nothing."""
     links: dict[str, Link] = {}
     skipped: list[str] = []
     try:
@@ -88,5 +96,5 @@ async def attach_programs(programs: Sequence[Program], *, required: bool) -> Att
     return Attached(links, tuple(skipped))
 
 
-async def _attach(program: Program) -> Any:
+async def _attach(program: Program | Map) -> Any:
     return await program.attach()

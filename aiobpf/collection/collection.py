@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from typing import TYPE_CHECKING, Any, TypeVar, cast, final
 
-from aiobpf.collection.attached import Attached, attach_programs
+from aiobpf.collection.attached import Attached, attach_by_themselves, attach_each
 from aiobpf.collection.binding import bound_fields, fill
 from aiobpf.collection.load import LoadPlan, load_collection
 from aiobpf.collection.names import Names
@@ -119,7 +119,8 @@ class Collection:
     # --- use ----------------------------------------------------------------------------------------------------------
 
     def attach(self, *names: str) -> Opening[Attached]:
-        """Attach the named programs (default: all) where their sections say, in the order of the object file.
+        """Attach the named programs and struct_ops maps (default: all) where their sections say, in the order of the
+        object file, maps last.
 
         ``async with coll.attach() as links`` detaches them at the end; ``await coll.attach()`` hands the links over.
         All or nothing: if one cannot attach, those before it are detached again. A program whose type attaches only to
@@ -127,8 +128,12 @@ class Collection:
         is a SpecError, and so is a collection in which no program says where it attaches.
         """
         self._open()
-        chosen = [self.programs[name] for name in names] if names else list(self.programs.values())
-        return Opening(lambda: attach_programs(chosen, required=bool(names)))
+        chosen: list[Program | Map]
+        if names:
+            chosen = [self.maps[name] if name in self.maps else self.programs[name] for name in names]
+        else:
+            chosen = attach_by_themselves(self.programs.values(), self.maps.values())
+        return Opening(lambda: attach_each(chosen, required=bool(names)))
 
     def stream(self, name: str, *, type: Any = None, **options: Any) -> RingBuffer[Any] | PerfBuffer[Any]:  # noqa: A002
         """The events of a ring buffer or perf event array: ``async with coll.stream("events") as events``.

@@ -12,13 +12,16 @@ from typing import TYPE_CHECKING, Any, final
 from attrs import define, field, frozen
 
 from aiobpf import kernel
+from aiobpf.collection.struct_ops_plan import StructOpsPlan
 from aiobpf.elf import read_spec
 from aiobpf.errors import SpecError
-from aiobpf.link import kind_of
+from aiobpf.link import kind_of, kind_of_map
 from aiobpf.runtime import LoadContext, LoadOptions, Map, Prepared, Program, Section, Variable
 from aiobpf.runtime.map_create import fill_map, open_or_create, require_compatible
 from aiobpf.runtime.program_load import referenced_maps
+from aiobpf.runtime.struct_ops import create_struct_ops_map, fill_struct_ops
 from aiobpf.spec import CollectionSpec
+from aiobpf.uapi import MapType
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -53,6 +56,8 @@ class Loaded:
     def add_map(self, name: str, made: Map) -> None:
         self._owned.append(made)
         self.maps[name] = made
+        if made.spec is not None:
+            made.default_kind = kind_of_map(made.spec)
 
     def add_program(self, name: str, made: Program) -> None:
         self._owned.append(made)
@@ -92,7 +97,8 @@ class Loaded:
 def load_collection(source: CollectionSpec | str | PathLike[str] | bytes, plan: LoadPlan) -> Loaded:
     """Load *source*; an error leaves nothing open, attached or pinned."""
     spec = source if isinstance(source, CollectionSpec) else read_spec(source)
-    chosen = _chosen(spec, plan)
+    operations = StructOpsPlan.of(spec, plan.programs)
+    chosen = _chosen(spec, plan, operations)
     unknown = [name for name in plan.replace_maps if name not in spec.maps]
     if unknown:
         raise SpecError(f"replace_maps has {', '.join(map(repr, unknown))}, which the object does not have")
@@ -101,15 +107,18 @@ def load_collection(source: CollectionSpec | str | PathLike[str] | bytes, plan: 
         with LoadContext(plan.options, spec.types) as context:
             prepared = {name: Prepared(program, context) for name, program in chosen.items()}
             for map_spec in spec.maps.values():
-                context.btf.add_map(map_spec)
+                if operations.makes(map_spec):
+                    context.btf.add_map(map_spec)
             context.btf.load(plan.options.token)
-            new = _open_maps(loaded, spec, plan, context)
+            new = _open_maps(loaded, spec, plan, context, operations)
             held = [_fill(loaded, name, context) for name in new]
             for name, program in prepared.items():
                 loaded.add_program(name, program.load(loaded.maps))
             used = {map_name for program in chosen.values() for map_name in referenced_maps(program)}
             for name, contents in zip(new, held, strict=True):
                 fill_map(loaded.maps[name], _loadable(name, contents, loaded, used), loaded.maps, loaded.programs)
+            for name in operations.maps:
+                fill_struct_ops(loaded.maps[name], loaded.programs)
         _make_variables(loaded, spec)
     except BaseException:
         loaded.undo()
@@ -117,23 +126,35 @@ def load_collection(source: CollectionSpec | str | PathLike[str] | bytes, plan: 
     return loaded
 
 
-def _chosen(spec: CollectionSpec, plan: LoadPlan) -> dict[str, ProgramSpec]:
+def _chosen(spec: CollectionSpec, plan: LoadPlan, operations: StructOpsPlan) -> dict[str, ProgramSpec]:
     if plan.programs is None:
-        return {name: program for name, program in spec.programs.items() if program.autoload}
+        return {
+            name: operations.placed(program) for name, program in spec.programs.items() if operations.loads(program)
+        }
     unknown = plan.programs - spec.programs.keys()
     if unknown:
         raise SpecError(f"the object has no program {', '.join(map(repr, sorted(unknown)))}")
-    return {name: program for name, program in spec.programs.items() if name in plan.programs}
+    return {name: operations.placed(program) for name, program in spec.programs.items() if name in plan.programs}
 
 
-def _open_maps(loaded: Loaded, spec: CollectionSpec, plan: LoadPlan, context: LoadContext) -> list[str]:
-    """Replace, find by pin or create every map; the names of those that are new."""
+def _open_maps(
+    loaded: Loaded, spec: CollectionSpec, plan: LoadPlan, context: LoadContext, operations: StructOpsPlan
+) -> list[str]:
+    """Replace, find by pin or create every map; the names of those that are new and have contents of their own."""
     new: list[str] = []
     for name, map_spec in spec.maps.items():
         given = plan.replace_maps.get(name)
+        if map_spec.type == MapType.STRUCT_OPS:
+            if given is not None:
+                raise SpecError(f"struct_ops map {name!r} is made of this load's programs: it cannot be replaced")
+            if operations.makes(map_spec):
+                loaded.add_map(name, create_struct_ops_map(map_spec, context))
+            continue
         if given is not None:
             require_compatible(given, map_spec, "the map given for it in replace_maps")
             loaded.add_map(name, given.duplicate(map_spec, spec.types))
+            continue
+        if not map_spec.autocreate:
             continue
         made, is_new = open_or_create(map_spec, plan.pin_path, context.btf, token=plan.options.token)
         loaded.add_map(name, made)
@@ -173,10 +194,13 @@ def _make_variables(loaded: Loaded, spec: CollectionSpec) -> None:
     for name, variable in spec.variables.items():
         section = sections.get(variable.section)
         if section is None:
-            map_spec = spec.maps.get(variable.section)
+            map_spec = spec.maps.get(variable.map.name)
             if map_spec is None:
                 raise SpecError(f"variable {name!r} lies in {variable.section}, of which the spec has no map")
-            section = Section(loaded.maps[variable.section], is_read_only=map_spec.is_frozen)
+            made = loaded.maps.get(map_spec.name)
+            if made is None:  # not created, so neither are its variables
+                continue
+            section = Section(made, is_read_only=map_spec.is_frozen, name=variable.section)
             sections[variable.section] = section
             loaded.sections.append(section)
         loaded.variables[name] = Variable(variable, section)

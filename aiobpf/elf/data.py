@@ -30,16 +30,7 @@ def read_data_section(
     The map has the section's name and, where there is BTF, its DataSection for value type. Static and hidden variables
     are the program's own: they are part of the contents, and no `VariableSpec` shows them (as libbpf's skeletons).
     """
-    if section.size > _MAX_SIZE:
-        raise ElfError(f"section {section.name!r} of {section.size} bytes is too large for a map")
-    objects = symbols.objects(section.index)
-    for symbol in objects:
-        if symbol.value + symbol.size > section.size:
-            raise ElfError(
-                f"variable {symbol.name!r} ({symbol.size} bytes at {symbol.value}) is past the end of section "
-                f"{section.name!r} ({section.size} bytes)"
-            )
-    data_section = None if btf is None else _complete(_find(btf, section.name), section, objects)
+    data_section = describe_section(section, symbols, btf)
     is_frozen = is_read_only(section)
     spec = MapSpec(
         name=section.name,
@@ -53,8 +44,41 @@ def read_data_section(
         is_frozen=is_frozen,
         section=section.name,
     )
-    types = {} if data_section is None else {each.variable.name: each.variable.type for each in data_section.variables}
-    return spec, [
+    return spec, read_variables(file, section, symbols, spec)
+
+
+def read_arena(
+    file: ElfFile, section: Section, symbols: SymbolTable, btf: Btf | None, arena: MapSpec
+) -> list[VariableSpec]:
+    """The variables that lie in *arena*, whose *value* and *contents* become those of the section.
+
+    Where in the arena they lie is decided when it is loaded.
+    """
+    arena.value = describe_section(section, symbols, btf) or DataSection(section.name, section.size)
+    if contents := bytes(file.data(section)):
+        arena.contents[KEY] = contents
+    return read_variables(file, section, symbols, arena)
+
+
+def describe_section(section: Section, symbols: SymbolTable, btf: Btf | None) -> DataSection | None:
+    """What BTF says of *section*, with the places of its variables; ElfError where they do not lie in it."""
+    if section.size > _MAX_SIZE:
+        raise ElfError(f"section {section.name!r} of {section.size} bytes is too large for a map")
+    objects = symbols.objects(section.index)
+    for symbol in objects:
+        if symbol.value + symbol.size > section.size:
+            raise ElfError(
+                f"variable {symbol.name!r} ({symbol.size} bytes at {symbol.value}) is past the end of section "
+                f"{section.name!r} ({section.size} bytes)"
+            )
+    return None if btf is None else _complete(find_section(btf, section.name), section, objects)
+
+
+def read_variables(file: ElfFile, section: Section, symbols: SymbolTable, spec: MapSpec) -> list[VariableSpec]:
+    """The variables of *section* that are visible outside of the object; *spec* is the map that they lie in."""
+    described = spec.value.variables if isinstance(spec.value, DataSection) else ()
+    types = {each.variable.name: each.variable.type for each in described}
+    return [
         VariableSpec(
             name=symbol.name,
             section=section.name,
@@ -64,12 +88,13 @@ def read_data_section(
             map=spec,
             byte_order=file.byte_order,
         )
-        for symbol in objects
+        for symbol in symbols.objects(section.index)
         if symbol.is_global and not symbol.is_hidden and symbol.size
     ]
 
 
-def _find(btf: Btf, name: str) -> DataSection | None:
+def find_section(btf: Btf, name: str) -> DataSection | None:
+    """The DataSection of that name; ElfError where there are two."""
     found = btf.all_by_name(name, DataSection)
     if len(found) > 1:
         raise ElfError(f"BTF describes section {name!r} twice")

@@ -12,6 +12,10 @@ from aiobpf.errors import ElfError
 if TYPE_CHECKING:
     from aiobpf.elf.file import ElfFile, Section
 
+STRUCT_OPS_SECTIONS = frozenset({".struct_ops", ".struct_ops.link", "?.struct_ops", "?.struct_ops.link"})
+ARENA_SECTION = ".addr_space.1"
+"""Where compilers put what is declared in address space 1, which is the arena's to BPF."""
+
 
 @frozen
 class Layout:
@@ -23,6 +27,9 @@ class Layout:
     """``.maps``: maps that BTF describes."""
     legacy_maps: list[Section] = field(factory=list)
     """``maps``: arrays of struct bpf_map_def."""
+    struct_ops: list[Section] = field(factory=list)
+    arena: Section | None = None
+    """``.addr_space.1``: variables that lie in the object's arena."""
 
 
 def lay_out(file: ElfFile) -> Layout:
@@ -30,7 +37,9 @@ def lay_out(file: ElfFile) -> Layout:
     code: list[Section] = []
     data: list[Section] = []
     legacy: list[Section] = []
+    struct_ops: list[Section] = []
     maps: Section | None = None
+    arena: Section | None = None
     for section in file.sections:
         name = section.name
         if section.is_code:
@@ -45,7 +54,15 @@ def lay_out(file: ElfFile) -> Layout:
             if any(other.name == name for other in data):
                 raise ElfError(f"two sections are named {name!r}")
             data.append(section)
-    return Layout(code, data, maps, legacy)
+        elif name in STRUCT_OPS_SECTIONS and section.type == SHT_PROGBITS and section.size:
+            if any(other.name == name for other in struct_ops):
+                raise ElfError(f"two sections are named {name!r}")
+            struct_ops.append(section)
+        elif name == ARENA_SECTION and section.size:
+            if arena is not None:
+                raise ElfError(f"two sections are named {name!r}")
+            arena = section
+    return Layout(code, data, maps, legacy, struct_ops, arena)
 
 
 def is_data(section: Section) -> bool:

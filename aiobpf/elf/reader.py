@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from aiobpf.btf import load_btf_and_ext_infos
 from aiobpf.elf.contents import read_contents
-from aiobpf.elf.data import read_data_section
+from aiobpf.elf.data import read_arena, read_data_section
 from aiobpf.elf.externs import read_externs
 from aiobpf.elf.file import SHT_NOBITS, ElfFile
 from aiobpf.elf.functions import FunctionTable
@@ -17,9 +17,11 @@ from aiobpf.elf.maps_legacy import read_legacy_maps
 from aiobpf.elf.programs import read_code, read_programs
 from aiobpf.elf.relocation_table import read_relocations, tables_by_target
 from aiobpf.elf.relocations import Places
+from aiobpf.elf.struct_ops import bind_programs, read_struct_ops
 from aiobpf.elf.symbols import SymbolTable
 from aiobpf.errors import BtfError, ElfError
 from aiobpf.spec.collection import CollectionSpec
+from aiobpf.uapi import MapType
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -77,8 +79,17 @@ def _read(file: ElfFile) -> CollectionSpec:
         places.data[section.index] = data.name
         for variable in variables:
             _put_variable(spec, variable)
+    if layout.arena is not None:
+        arena = _arena_of(spec, layout.arena.name)
+        places.data[layout.arena.index] = arena.name
+        for variable in read_arena(file, layout.arena, symbols, types, arena):
+            _put_variable(spec, variable)
     if kconfig is not None:
         _put_map(spec, kconfig)
+    for section in layout.struct_ops:
+        table = tables.get(section.index)
+        for added in read_struct_ops(file, section, table, places, types):
+            _put_map(spec, added)
 
     for section in layout.code:
         read_code(file, section, tables.get(section.index), places, infos)
@@ -90,7 +101,24 @@ def _read(file: ElfFile) -> CollectionSpec:
         types=types,
         maps=spec.maps,
     )
+    bind_programs(spec)
     return spec
+
+
+def _arena_of(spec: CollectionSpec, section: str) -> MapSpec:
+    """The one arena of the object, for its variables to lie in."""
+    arenas = [each for each in spec.maps.values() if each.type == MapType.ARENA]
+    if not arenas:
+        raise ElfError(
+            f"section {section!r} has variables that lie in an arena (__arena), and the object has none: define a map "
+            "of type BPF_MAP_TYPE_ARENA"
+        )
+    if len(arenas) > 1:
+        raise ElfError(
+            f"section {section!r} has variables that lie in an arena (__arena), and the object has several: "
+            + ", ".join(repr(each.name) for each in arenas)
+        )
+    return arenas[0]
 
 
 def _read_types(file: ElfFile) -> tuple[Btf | None, ExtInfos | None]:

@@ -78,6 +78,9 @@ if TYPE_CHECKING:
     from aiobpf.kernel.links import raw_tracepoint_open as raw_tracepoint_open
     from aiobpf.kernel.mapped import MappedMemory as MappedMemory
     from aiobpf.kernel.mapped import map_shared as map_shared
+    from aiobpf.kernel.mapped import map_shared_at as map_shared_at
+    from aiobpf.kernel.mapped import read_memory as read_memory
+    from aiobpf.kernel.mapped import write_memory as write_memory
     from aiobpf.kernel.maps import create_map as create_map
     from aiobpf.kernel.maps import freeze_map as freeze_map
     from aiobpf.kernel.memlock import raise_memlock_limit as raise_memlock_limit
@@ -115,7 +118,7 @@ _HOMES = {
     "kconfig": "kernel_config",
     "links": "Attached iter_create link_create link_detach link_iter link_kprobe_multi link_netfilter link_relative "
     "link_update link_uprobe_multi prog_attach prog_detach prog_query raw_tracepoint_open",
-    "mapped": "MappedMemory map_shared",
+    "mapped": "MappedMemory map_shared map_shared_at read_memory write_memory",
     "maps": "create_map freeze_map",
     "memlock": "raise_memlock_limit",
     "pins": "open_pin pin",

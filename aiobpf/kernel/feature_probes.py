@@ -100,6 +100,19 @@ def _bpf_cookie(token: FdLike | None) -> OwnedFd:
     return load_program(ProgramType.TRACEPOINT, _calls(174), token=token)
 
 
+def _full_range_offsets(token: FdLike | None) -> bool:
+    # 1 GiB into a map is outside of it either way; what is asked is which of the two the verifier says.
+    with create_map(MapType.ARRAY, 4, 32, 1, token=token) as array:
+        code = _slot(0x18, 1, 2, constant=array.fileno()) + _slot(0, constant=1 << 30) + _RETURN_0
+        log = bytearray(4096)
+        try:
+            load_program(ProgramType.SOCKET_FILTER, code, log=log, log_level=1, token=token).close()
+        except KernelError as error:
+            text = log_text(log)
+            return (bool(text) and "direct value offset" not in text) or (not text and _again(error))
+    return True
+
+
 PROBES: Mapping[str, Callable[[FdLike | None], OwnedFd | bool]] = {
     "OBJECT_NAMES": _object_names,
     "EXPECTED_ATTACH_TYPE": _expected_attach_type,
@@ -111,6 +124,7 @@ PROBES: Mapping[str, Callable[[FdLike | None], OwnedFd | bool]] = {
     "MEMCG_ACCOUNTING": _memcg_accounting,
     "PERF_LINK": _perf_link,
     "BPF_COOKIE": _bpf_cookie,
+    "FULL_RANGE_OFFSETS": _full_range_offsets,
 }
 """By the name of the Feature."""
 

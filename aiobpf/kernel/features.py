@@ -71,6 +71,8 @@ class Feature(Enum):
     MEMCG_ACCOUNTING = "5.11+"
     PERF_LINK = "5.15"
     BPF_COOKIE = "5.15+"
+    FULL_RANGE_OFFSETS = "7.0"
+    """Offsets above 512 MiB in a load of a map value's address."""
 
     @property
     def since(self) -> str:
@@ -185,3 +187,8 @@ def supports_map_type(map_type: MapType) -> bool:
 
 def supports_program_type(program_type: ProgramType) -> bool:
     return kernel_features().may_support(program_type)
+
+
+def supports_full_range_offsets() -> bool:
+    """Only where the kernel says so: in doubt, what every kernel takes works too."""
+    return isinstance(kernel_features().probe(Feature.FULL_RANGE_OFFSETS), Supported)

@@ -64,3 +64,29 @@ def map_shared(fd: OwnedFd, length: int, *, offset: int = 0, writable: bool = Fa
     if error:
         raise kernel_error(-error, "mmap", what or fd.what)
     return ffi.buffer(ffi.gc(cell[0], lambda address: _unmap(address, length)), length)
+
+
+def map_shared_at(fd: OwnedFd, address: int, length: int, *, what: str = "") -> tuple[View, int]:
+    """`map_shared`, writable, at *address* (0: anywhere), and where it is. KernelError EEXIST: something is there."""
+    cell = ffi.new("void **")
+    error = lib.memory_map_at(fd.fileno(), address, length, cell)
+    if error:
+        raise kernel_error(-error, "mmap", what or fd.what)
+    view = ffi.buffer(ffi.gc(cell[0], lambda mapped: _unmap(mapped, length)), length)
+    return view, int(ffi.cast("uintptr_t", cell[0]))
+
+
+def read_memory(address: int, size: int, *, what: str = "memory") -> bytes:
+    """*size* bytes of this process at *address*; KernelError EFAULT where there are none, which else ends a process."""
+    room = ffi.new("uint8_t[]", max(size, 1))
+    error = lib.memory_copy(room, address, size, 0)
+    if error:
+        raise kernel_error(-error, f"read of {size} bytes at {address:#x}", what)
+    return ffi.buffer(room, size)[:]
+
+
+def write_memory(address: int, data: bytes, *, what: str = "memory") -> None:
+    """Put *data* at *address* of this process; KernelError EFAULT where there is no memory."""
+    error = lib.memory_copy(ffi.from_buffer(data), address, len(data), 1)
+    if error:
+        raise kernel_error(-error, f"write of {len(data)} bytes at {address:#x}", what)

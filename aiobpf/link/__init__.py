@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from aiobpf.link.registry import KINDS as KINDS
     from aiobpf.link.registry import Unattachable as Unattachable
     from aiobpf.link.registry import kind_of as kind_of
+    from aiobpf.link.registry import kind_of_map as kind_of_map
+    from aiobpf.link.struct_ops import StructOps as StructOps
     from aiobpf.link.tracepoint import Tracepoint as Tracepoint
     from aiobpf.link.tracing import Fentry as Fentry
     from aiobpf.link.tracing import Fexit as Fexit
@@ -38,7 +40,8 @@ _HOMES = {
     "perf_event": "PerfEvent SoftwareEvent",
     "probe_mode": "ProbeMode",
     "raw_tracepoint": "RawTracepoint",
-    "registry": "KINDS Unattachable kind_of",
+    "registry": "KINDS Unattachable kind_of kind_of_map",
+    "struct_ops": "StructOps",
     "tracepoint": "Tracepoint",
     "tracing": "Fentry Fexit TpBtf",
     "uprobe": "Uprobe Uretprobe",

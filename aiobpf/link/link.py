@@ -12,6 +12,7 @@ from aiobpf.errors import ClosedError, KernelError, NotSupportedError, SpecError
 from aiobpf.kernel.worker import close_in_worker, in_worker
 from aiobpf.link.attachment import Attachment, building
 from aiobpf.link.unpinned import ClosesAfterUnpin
+from aiobpf.runtime.map_handle import MapHandle
 from aiobpf.uapi import LinkType
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from aiobpf.kernel import LinkInfo, OwnedFd
+    from aiobpf.runtime.map import Map
     from aiobpf.runtime.program import Program
 
 # Those whose kernel side has an update_prog operation (7.3). The others answer EINVAL to every BPF_LINK_UPDATE, as
@@ -34,6 +36,7 @@ _UPDATABLE = {
     LinkType.TCX,
     LinkType.NETKIT,
     LinkType.SOCKMAP,
+    LinkType.STRUCT_OPS,
 }
 
 
@@ -51,13 +54,14 @@ class Link:
     docs/links.md has a table of what survives a close, a crash and a pin.
     """
 
-    __slots__ = ("__weakref__", "_attachment", "_pin", "_was_unpinned", "kind", "program_name")
+    __slots__ = ("__weakref__", "_attachment", "_pin", "_was_unpinned", "_what", "kind", "program_name")
 
-    def __init__(self, kind: object, program_name: str, attachment: Attachment) -> None:
-        """Kinds make links; *kind* is the data that says where this one hangs."""
+    def __init__(self, kind: object, program_name: str, attachment: Attachment, *, what: str = "program") -> None:
+        """Kinds make links; *kind* is the data that says where this one hangs, *what* that it is a map that hangs."""
         self._attachment: Attachment | None = None  # first: __del__ looks at it even if the rest fails
         self.kind = kind
         self.program_name = program_name
+        self._what = what
         self._pin: str | None = None
         self._was_unpinned = False
         self._attachment = attachment
@@ -124,18 +128,25 @@ class Link:
 
     # --- use ----------------------------------------------------------------------------------------------------------
 
-    async def update(self, program: Program) -> None:
+    async def update(self, program: Program | Map) -> None:
         """Put *program* in the place of the one that hangs there, with no moment between without either.
+
+        A link of struct_ops takes another struct_ops map, which has one too (BPF_F_LINK) and, for most structs, the
+        same name in it. KernelError: EINVAL where it does not fit.
 
         Raises NotSupportedError for a kind that the kernel cannot update: tracing kinds, and hooks without a link.
         """
         await in_worker(self._update, program)
         self.program_name = program.name
 
-    def _update(self, program: Program) -> None:
+    def _update(self, program: Program | Map) -> None:
         fd = self._fd()
+        is_map = isinstance(program, MapHandle)
+        if is_map != (self._what == "map"):
+            needed = "a program" if is_map else "a struct_ops map"
+            raise SpecError(f"{self!r} is updated with {needed}, not with {program!r}")
         try:
-            kernel.link_update(fd, program.fileno(), subject=f"{self!r} to program {program.name!r}")
+            kernel.link_update(fd, program.fileno(), subject=f"{self!r} to {program.name!r}")
         except KernelError as error:
             if error.errno == errno.EINVAL and _type_of(fd) not in _UPDATABLE:
                 raise NotSupportedError(
@@ -224,12 +235,17 @@ class Link:
 
     def __repr__(self) -> str:
         closed = " closed" if self._attachment is None else ""
-        return f"<Link{closed} of program {self.program_name!r} on {self.kind}>"
+        return f"<Link{closed} of {self._what} {self.program_name!r} on {self.kind}>"
 
 
 async def make_link(kind: object, program: Program, attach: Callable[[Program], Attachment]) -> Link:
     """Run *attach* in a worker thread; what it makes is closed again if nobody waits for it any more."""
     return await in_worker(lambda: Link(kind, program.name, attach(program)), dispose=_close)
+
+
+async def make_map_link(kind: object, map_: Map, attach: Callable[[Map], Attachment]) -> Link:
+    """`make_link` for what hangs a map."""
+    return await in_worker(lambda: Link(kind, map_.name, attach(map_), what="map"), dispose=_close)
 
 
 def _close(link: Link) -> None:
@@ -247,7 +263,10 @@ def _open_pinned(path: str) -> Link:
         if "link" not in what:
             raise SpecError(f"{path!r} is no link but {what!r}")
         info = kernel.link_info(fd, subject=f"pin {path!r}")
-    link = Link(f"pin {path!r}", f"id {info.program_id}", attachment)
+    if info.type == LinkType.STRUCT_OPS:
+        link = Link(f"pin {path!r}", f"id {info.map_id}", attachment, what="map")
+    else:
+        link = Link(f"pin {path!r}", f"id {info.program_id}", attachment)
     link._pin = path
     return link
 

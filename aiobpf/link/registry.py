@@ -9,14 +9,18 @@ from attrs import frozen
 
 from aiobpf.errors import NotSupportedError, SpecError
 from aiobpf.spec.sections import parse_section
+from aiobpf.uapi import MapType
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from aiobpf.link.link import Link
-    from aiobpf.runtime.attach import AttachKind
+    from aiobpf.runtime.attach import AttachKind, MapAttachKind
     from aiobpf.runtime.program import Program
-    from aiobpf.spec import ProgramSpec
+    from aiobpf.spec import MapSpec, ProgramSpec
+
+MAP_KINDS: Final[Mapping[MapType, tuple[str, str]]] = {MapType.STRUCT_OPS: ("struct_ops", "StructOps")}
+"""The module and class of the kind that a map of that type attaches by."""
 
 KINDS: Final[Mapping[str, tuple[str, str]]] = {
     "cgroup": ("cgroup", "Cgroup"),
@@ -73,6 +77,15 @@ class Unattachable:
     async def attach_program(self, program: Program) -> Link:
         """Raises the SpecError or NotSupportedError."""
         raise type(self.error)(f"program {program.name!r}: {self.error}") from self.error
+
+
+def kind_of_map(spec: MapSpec) -> MapAttachKind[Any] | None:
+    """Where a map of *spec*'s type hangs: `StructOps`, or None for all others."""
+    place = MAP_KINDS.get(spec.type)
+    if place is None:
+        return None
+    kind: MapAttachKind[Any] = getattr(import_module(f"aiobpf.link.{place[0]}"), place[1])()
+    return kind
 
 
 def kind_of(spec: ProgramSpec) -> AttachKind[Any] | None:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Generator
     from types import TracebackType
 
+    from aiobpf.runtime.map import Map
     from aiobpf.runtime.program import Program
 
 
@@ -30,6 +31,15 @@ class AttachKind(Protocol[L_co]):
 
     async def attach_program(self, program: Program) -> L_co:
         """Hang *program* there; what comes back hangs it until it is closed."""
+        ...
+
+
+@runtime_checkable
+class MapAttachKind(Protocol[L_co]):
+    """A place where a map of programs can hang, as data: `aiobpf.link.StructOps`."""
+
+    async def attach_map(self, map_: Map) -> L_co:
+        """Hang *map_* there; what comes back hangs it until it is closed."""
         ...
 
 

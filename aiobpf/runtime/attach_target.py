@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 _LATER = {
     ProgramType.EXT: "replacing a function of another program (freplace) is not there yet",
-    ProgramType.STRUCT_OPS: "struct_ops is not there yet",
 }
 
 

@@ -5,7 +5,7 @@ What may take long (creating a large map, closing it) is awaited. What is not ab
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, final, overload
+from typing import TYPE_CHECKING, Any, TypeVar, final, overload
 
 from aiobpf import kernel
 from aiobpf.errors import (
@@ -16,11 +16,11 @@ from aiobpf.errors import (
     SpecError,
 )
 from aiobpf.kernel.worker import in_worker
-from aiobpf.runtime.attach import Opening
+from aiobpf.runtime.attach import Closeable, MapAttachKind, Opening
 from aiobpf.runtime.map_batch import Batches, numpy_arrays
 from aiobpf.runtime.map_handle import MapHandle
 from aiobpf.runtime.map_nested import lookup_inner, open_inner
-from aiobpf.uapi import UpdateFlags
+from aiobpf.uapi import MapType, UpdateFlags
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from aiobpf.spec import MapSpec
 
 _MISSING: Any = object()
+C = TypeVar("C", bound=Closeable)
 
 
 @final
@@ -55,6 +56,15 @@ class Map(MapHandle):
         from aiobpf.runtime.map_create import create_map
 
         return Opening(lambda: in_worker(create_map, spec, pin_path, token, dispose=Map.close))
+
+    def attach(self, kind: MapAttachKind[C] | None = None) -> Opening[C]:
+        """Register a struct_ops map with the kernel, as `Program.attach` does for a program: ``async with
+        coll.maps["ops"].attach() as link``. SpecError for any other map."""
+        chosen: MapAttachKind[C] | None = kind if kind is not None else self.default_kind
+        if chosen is None:
+            way_out = ": map.attach(aiobpf.link.StructOps())" if self.type == MapType.STRUCT_OPS else ""
+            raise SpecError(f"map {self.name!r} is a {self.type.name} map, which says no place to attach to{way_out}")
+        return Opening(lambda: chosen.attach_map(self))
 
     # --- one element --------------------------------------------------------------------------------------------------
 

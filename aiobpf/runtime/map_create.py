@@ -14,6 +14,7 @@ import attrs
 from aiobpf import kernel
 from aiobpf.errors import KernelError, NotSupportedError, ObjectExistsError, SpecError, kernel_error
 from aiobpf.kernel import features
+from aiobpf.runtime.arena import fill_globals
 from aiobpf.runtime.element import BTF_TYPES, MAP_IN_MAP_TYPES, PER_CPU_TYPES
 from aiobpf.runtime.map import Map
 from aiobpf.spec import Pinning
@@ -115,7 +116,7 @@ def fit_to_kernel(spec: MapSpec) -> MapSpec:
     if spec.type in _RINGS:
         spec.max_entries = _ring_size(spec.max_entries)
         spec.key_size = spec.value_size = 0  # a value's type says what a record is; the kernel knows none of it
-    if spec.section is not None and spec.type == MapType.ARRAY:
+    if (spec.section is not None and spec.type == MapType.ARRAY) or spec.type == MapType.ARENA:
         spec.flags |= MapFlags.MMAPABLE
     return spec
 
@@ -132,7 +133,7 @@ def create_empty_map(spec: MapSpec, types: TypeIds, *, token: int | None = None)
     spec = fit_to_kernel(spec)
     subject = f"map {spec.name!r}"
     if spec.type == MapType.STRUCT_OPS:
-        raise NotSupportedError(f"{subject}: struct_ops is not there yet")
+        raise SpecError(f"{subject} holds programs, so its collection makes it: aiobpf.load(spec, programs=[...])")
     inner: Map | None = None
     if spec.type in MAP_IN_MAP_TYPES:
         if spec.inner is None:
@@ -152,7 +153,7 @@ def create_empty_map(spec: MapSpec, types: TypeIds, *, token: int | None = None)
     finally:
         if inner is not None:
             inner.close()
-    return Map(
+    made = Map(
         fd,
         name=spec.name,
         type=spec.type,
@@ -164,7 +165,15 @@ def create_empty_map(spec: MapSpec, types: TypeIds, *, token: int | None = None)
         value_type=spec.value,
         types=types.source,
         spec=spec,
+        map_extra=spec.map_extra,
     )
+    if spec.type == MapType.ARENA:
+        try:
+            made.shared_memory(writable=True)  # the kernel loads no program that uses an arena without an address
+        except BaseException:
+            made.close()
+            raise
+    return made
 
 
 def _unset(spec: MapSpec) -> str | None:
@@ -212,6 +221,9 @@ def fill_map(
     programs: Mapping[str, Program],
 ) -> None:
     """Write *contents*; a value that is a name is the fd of that map or program."""
+    if made.type == MapType.ARENA:
+        fill_globals(made, contents)
+        return
     elements = made.elements
     for key, value in contents.items():
         if isinstance(value, str):

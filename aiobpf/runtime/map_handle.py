@@ -8,7 +8,8 @@ import os
 from typing import TYPE_CHECKING, Any, Self
 
 from aiobpf import kernel
-from aiobpf.errors import ClosedError, NotSupportedError
+from aiobpf.errors import ClosedError, NotSupportedError, SpecError
+from aiobpf.runtime.arena import Arena, ArenaMapping, globals_offset
 from aiobpf.runtime.element import (
     KEYLESS_TYPES,
     MAP_IN_MAP_TYPES,
@@ -28,7 +29,9 @@ if TYPE_CHECKING:
     from aiobpf._native._lib import View
     from aiobpf.btf import Btf, Type
     from aiobpf.kernel import MapInfo, OwnedFd
+    from aiobpf.runtime.attach import MapAttachKind
     from aiobpf.runtime.element import ElementCodec
+    from aiobpf.runtime.struct_ops import Registration
     from aiobpf.spec import MapSpec
 
 
@@ -36,6 +39,7 @@ class MapHandle:
     """One owner of a map's fd, from the constructor's call on and also if that fails. `Map` adds the elements."""
 
     __slots__ = (
+        "_arena",
         "_cpus",
         "_decode_value",
         "_encode_key",
@@ -44,6 +48,7 @@ class MapHandle:
         "_holds_maps",
         "_key_codec",
         "_value_codec",
+        "default_kind",
         "elements",
         "flags",
         "key_size",
@@ -51,6 +56,7 @@ class MapHandle:
         "max_entries",
         "name",
         "pin_path",
+        "registration",
         "spec",
         "type",
         "types",
@@ -72,6 +78,7 @@ class MapHandle:
         value_type: Type | None = None,
         types: Btf | None = None,
         spec: MapSpec | None = None,
+        map_extra: int = 0,
     ) -> None:
         self.name = name
         self.type = type
@@ -84,12 +91,17 @@ class MapHandle:
         self.types = types
         self.spec = spec
         self.pin_path: str | None = None
+        self.default_kind: MapAttachKind[Any] | None = None
+        """Where `Map.attach` hangs it if nothing else is said; a Collection sets it for struct_ops maps."""
+        self.registration: Registration | None = None
+        """What a struct_ops map of a Collection is to hold."""
         try:
             self._cpus = len(kernel.possible_cpus()) if type in PER_CPU_TYPES else 1
         except BaseException:
             fd.close()
             raise
         self._fd = fd
+        self._arena = ArenaMapping(self.memory_size, map_extra) if type == MapType.ARENA else None
         # The codecs, and their functions, each made when it is first needed: looking a function up compiles it (0.7 ms
         # for a struct), many maps of an object are never touched from here, and going through the codec each time would
         # cost 40 ns more.
@@ -141,6 +153,7 @@ class MapHandle:
                 value_type=None if spec is None else spec.value,
                 types=types,
                 spec=spec,
+                map_extra=info.map_extra,
             )
         except BaseException:
             fd.close()
@@ -161,9 +174,11 @@ class MapHandle:
     def close(self) -> None:
         """Close without waiting on the event loop; freeing a large map takes milliseconds, so prefer `aclose`."""
         self._fd.close()
+        self._arena = None
 
     async def aclose(self) -> None:
         """Close the map; idempotent. It lives on where a program, a pin or another fd holds it."""
+        self._arena = None
         if not self._fd.is_closed:
             await kernel.close_in_worker(self._fd)
 
@@ -191,6 +206,7 @@ class MapHandle:
             spec=self.spec if spec is None else spec,
         )
         copy.pin_path = self.pin_path
+        copy._arena = self._arena  # mapped once in a process, whoever asks first
         return copy
 
     # --- the whole map ------------------------------------------------------------------------------------------------
@@ -228,7 +244,33 @@ class MapHandle:
     def shared_memory(self, *, writable: bool) -> View:
         """`mmap` as a buffer whose slices are copies. Not to be written to where it is not *writable*."""
         self.fileno()  # ClosedError by name
+        if self._arena is not None:
+            return self._arena.memory(self._fd, f"map {self.name!r}")
         return kernel.map_shared(self._fd, self.memory_size, writable=writable, what=f"map {self.name!r}")
+
+    @property
+    def arena(self) -> Arena:
+        """The memory of an arena map by the addresses that programs use; SpecError for any other map."""
+        if self.type != MapType.ARENA:
+            raise SpecError(f"map {self.name!r} is a {self.type.name} map, not an arena")
+        return Arena(self)
+
+    @property
+    def arena_mapping(self) -> ArenaMapping | None:
+        """Where an arena map is mapped; duplicates share it."""
+        return self._arena
+
+    @property
+    def data_offset(self) -> int:
+        """Bytes in the map's memory before the global variables that lie in it: in an arena they may be at the end."""
+        return globals_offset(self) if self.type == MapType.ARENA else 0
+
+    @property
+    def data_size(self) -> int:
+        """Bytes of the global variables of a data section or an arena."""
+        if self.type == MapType.ARENA:
+            return 0 if self.spec is None else self.spec.data_size
+        return self.value_size
 
     @property
     def memory_size(self) -> int:

@@ -127,6 +127,11 @@ class Program:
         """
         chosen: AttachKind[C] | None = kind if kind is not None else self.default_kind
         if chosen is None:
+            if self.type == ProgramType.STRUCT_OPS:
+                raise SpecError(
+                    f"program {self.name!r} is called through the struct_ops map that it is in: attach the map "
+                    '(coll.maps["ops"].attach())'
+                )
             if self.spec is not None and self.spec.attach_to:
                 # The section says it, but only a Collection reads that: attach kinds are above this floor.
                 raise SpecError(

@@ -29,6 +29,7 @@ from aiobpf.btf import (
 from aiobpf.errors import BtfError, ClosedError, KernelError, MissingPrivilegeError, kernel_error
 from aiobpf.kernel import features
 from aiobpf.runtime.element import BTF_TYPES
+from aiobpf.uapi import MapType
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -75,6 +76,11 @@ class ProgramBtf:
         """Collect the types of *spec*'s elements, and of its inner map's."""
         if spec.inner is not None:
             self.add_map(spec.inner)
+        if spec.type == MapType.STRUCT_OPS:
+            # Its types are the kernel's; it is made with some BTF object of the caller's all the same.
+            self._is_needed = True
+            self._needed_by = spec
+            return
         if spec.value is None or not _is_sized(spec.value, spec.value_size):
             return
         if spec.key is not None and not isinstance(spec.key, Void):

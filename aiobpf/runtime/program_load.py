@@ -20,6 +20,7 @@ from aiobpf.runtime.map_create import create_empty_map, fill_map
 from aiobpf.runtime.map_key import MAP
 from aiobpf.runtime.program import Program
 from aiobpf.runtime.program_externs import resolve_externs
+from aiobpf.runtime.struct_ops import struct_ops_target
 from aiobpf.runtime.submission import Submission
 from aiobpf.spec import EXTERN, ExternKind, Pinning
 from aiobpf.spec.kconfig import KCONFIG
@@ -39,7 +40,16 @@ if TYPE_CHECKING:
 class Prepared:
     """A program that lacks only its maps."""
 
-    __slots__ = ("_context", "_fd_array", "_func_info", "_instructions", "_line_info", "_target", "spec")
+    __slots__ = (
+        "_context",
+        "_fd_array",
+        "_func_info",
+        "_instructions",
+        "_line_info",
+        "_member",
+        "_target",
+        "spec",
+    )
 
     def __init__(self, spec: ProgramSpec, context: LoadContext) -> None:
         if spec.byte_order != sys.byteorder:
@@ -64,7 +74,13 @@ class Prepared:
         except UnresolvedSymbolError as error:
             raise UnresolvedSymbolError(f"program {spec.name!r}: {error}", error.symbol) from error
         context.replace_missing_helpers(instructions)
-        self._target: KernelType | None = attach_target(spec, context)
+        self._target: KernelType | None
+        self._member: int | None = None
+        if spec.type == ProgramType.STRUCT_OPS:
+            place = struct_ops_target(spec, context)
+            self._target, self._member = place.struct, place.member
+        else:
+            self._target = attach_target(spec, context)
         self._func_info, self._line_info = context.btf.add_program(instructions)
 
     def load(self, maps: Mapping[str, Map]) -> Program:
@@ -81,6 +97,7 @@ class Prepared:
             line_info=self._line_info,
             fd_array=tuple(self._fd_array),
             target=self._target,
+            member=self._member,
             token=context.options.token,
         ).load()
         return Program(fd, name=spec.name, type=spec.type, spec=spec, log=log)
@@ -110,7 +127,9 @@ def _put_maps(instructions: Instructions, spec: ProgramSpec, maps: Mapping[str, 
 
 
 def _put_fd(instructions: Instructions, index: int, map_: Map) -> None:
-    constant = instructions.fields(index)[4]
+    _, _, src, _, constant = instructions.fields(index)
+    if src == asm.Pseudo.MAP_VALUE:
+        constant += map_.data_offset << 32
     instructions.patch(index, constant=constant & ~0xFFFF_FFFF | map_.fileno())
 
 

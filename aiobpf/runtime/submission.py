@@ -42,6 +42,8 @@ class Submission:
     line_info: bytes = b""
     fd_array: tuple[int, ...] = ()
     target: KernelType | None = None
+    member: int | None = None
+    """For struct_ops, the index of the member: the kernel takes it where others say how they attach."""
     token: int | None = None
 
     def load(self) -> tuple[OwnedFd, str]:
@@ -99,7 +101,7 @@ class Submission:
             spec.license,
             name=spec.name,
             flags=spec.flags,
-            expected_attach_type=spec.attach_type or 0,
+            expected_attach_type=spec.attach_type or 0 if self.member is None else self.member,
             attach_btf_id=0 if target is None else target.type_id,
             attach_btf=None if target is None else target.btf_fd,
             btf=self.btf,

@@ -17,29 +17,25 @@ if TYPE_CHECKING:
 
 @final
 class Section:
-    """The memory of a data section's map, shared by its variables: mapped on first use, once.
+    """The memory of a data section's map, or of an arena, shared by its variables: mapped on first use, once.
 
     Mapping needs a map with BPF_F_MMAPABLE (5.5), which the loader gives to data sections. Threads may share it: who
     reads or writes while another closes it still has the memory, as it is unmapped with the last reference.
     """
 
-    __slots__ = ("_is_closed", "_lock", "_map", "_memory", "is_read_only")
+    __slots__ = ("_is_closed", "_lock", "_map", "_memory", "is_read_only", "name", "size", "start")
 
-    def __init__(self, map_: Map, *, is_read_only: bool) -> None:
+    def __init__(self, map_: Map, *, is_read_only: bool, name: str = "") -> None:
         self._map = map_
+        self.name = name or map_.name
+        self.start = map_.data_offset
+        """Bytes in the memory before the section."""
+        self.size = map_.data_size
+        """Bytes, without what the mapping is rounded up by."""
         self.is_read_only = is_read_only
         self._memory: View | None = None
         self._is_closed = False
         self._lock = threading.Lock()
-
-    @property
-    def name(self) -> str:
-        return self._map.name
-
-    @property
-    def size(self) -> int:
-        """Bytes, without what the mapping is rounded up by."""
-        return self._map.value_size
 
     @property
     def memory(self) -> View:
@@ -82,7 +78,7 @@ class Variable:
         self.type: Type | None = spec.type
         self._element: Codec | None = None
         self._section = section
-        self._place = slice(spec.offset, spec.offset + spec.size)
+        self._place = slice(section.start + spec.offset, section.start + spec.offset + spec.size)
 
     @property
     def _codec(self) -> Codec | None:
@@ -96,7 +92,7 @@ class Variable:
 
     @property
     def section(self) -> str:
-        """The data section it lies in (".bss")."""
+        """The data section it lies in (".bss"; ".addr_space.1" for one in an arena)."""
         return self._section.name
 
     @property

@@ -5,6 +5,7 @@ from aiobpf.spec.core_relocations import core_relocations
 from aiobpf.spec.externs import EXTERN, Extern, ExternKind
 from aiobpf.spec.map import MapSpec, Pinning
 from aiobpf.spec.program import ProgramSpec
+from aiobpf.spec.struct_ops import StructOpsMembers, UnknownMemberError
 from aiobpf.spec.variable import VariableSpec
 
 __all__ = [
@@ -15,6 +16,8 @@ __all__ = [
     "MapSpec",
     "Pinning",
     "ProgramSpec",
+    "StructOpsMembers",
+    "UnknownMemberError",
     "VariableSpec",
     "core_relocations",
 ]

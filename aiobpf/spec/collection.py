@@ -38,7 +38,7 @@ class CollectionSpec:
         return CollectionSpec(
             maps=maps,
             programs={name: attrs.evolve(spec.copy(), maps=maps) for name, spec in self.programs.items()},
-            variables={name: spec.on_map(maps[spec.section]) for name, spec in self.variables.items()},
+            variables={name: spec.on_map(maps[spec.map.name]) for name, spec in self.variables.items()},
             externs=dict(self.externs),
             types=self.types,
             byte_order=self.byte_order,

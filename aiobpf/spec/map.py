@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING
 import attrs
 from attrs import define, field
 
+from aiobpf.btf import DataSection
+from aiobpf.uapi import MapType
+
 if TYPE_CHECKING:
     from aiobpf.btf import Type
-    from aiobpf.uapi import MapType
+    from aiobpf.spec.struct_ops import StructOpsMembers
 
 
 class Pinning(IntEnum):
@@ -25,7 +28,8 @@ class MapSpec:
     """What BPF_MAP_CREATE needs, and what the map holds at first.
 
     Sizes are bytes, *max_entries* counts elements (bytes for a ring buffer). *key* and *value* are BTF types, or None
-    where the object has none; for a data section *value* is its DataSection and *contents* has the one key 0.
+    where the object has none; for a data section *value* is its DataSection and *contents* has the one key 0, and so
+    for an arena in which global variables lie (its entries are pages, and it has no values otherwise).
 
     *contents* maps a key to a value, each as bytes; a str value is the name of a map or program of the same collection
     whose fd goes there (map-in-map, program arrays). *tags* are the BTF decl tags of the map's definition.
@@ -51,6 +55,22 @@ class MapSpec:
     section: str | None = None
     """The ELF section of a data section's map; None for a map of .maps."""
     tags: tuple[str, ...] = ()
+    members: StructOpsMembers | None = None
+    """What a struct_ops map holds, by the names of its struct's members; None for any other map."""
+    autocreate: bool = True
+    """False for a map that a load leaves out: a struct_ops map of a section whose name begins with "?"."""
+
+    @property
+    def data_size(self) -> int:
+        """Bytes of the global variables in it, for the map of a data section and for an arena."""
+        if self.type == MapType.ARENA:
+            return self.value.size if isinstance(self.value, DataSection) else 0
+        return self.value_size
 
     def copy(self) -> MapSpec:
-        return attrs.evolve(self, contents=dict(self.contents), inner=None if self.inner is None else self.inner.copy())
+        return attrs.evolve(
+            self,
+            contents=dict(self.contents),
+            inner=None if self.inner is None else self.inner.copy(),
+            members=None if self.members is None else self.members.copy(),
+        )

@@ -21,7 +21,9 @@ _ONE = b"\0\0\0\0"
 
 @define(kw_only=True)
 class VariableSpec:
-    """One global variable: *size* bytes at *offset* in *section*'s map, of BTF type *type* (None: bytes).
+    """One global variable: *size* bytes at *offset* in *section*, of BTF type *type* (None: bytes).
+
+    *map* is the section's, or the arena for a variable that is declared `__arena` (section ".addr_space.1").
 
     `value` reads and writes the initial contents, typed.
     """
@@ -63,7 +65,7 @@ class VariableSpec:
         if len(raw) != self.size:
             raise SpecError(f"variable {self.name!r} has {self.size} bytes, not {len(raw)}")
         old = self.map.contents.get(_ONE)
-        data = bytearray(old if isinstance(old, bytes) else self.map.value_size)
+        data = bytearray(old if isinstance(old, bytes) else self.map.data_size)
         data[self.offset : self.offset + self.size] = raw
         self.map.contents[_ONE] = bytes(data)
 

@@ -21,6 +21,7 @@ FOLDERS = (HERE, REPOSITORY / "aiobpf" / "programs", REPOSITORY / "examples")
 INCLUDE = REPOSITORY / "aiobpf" / "include"
 WITHOUT_BTF = {"legacy_maps", "no_btf"}
 BIG_ENDIAN = {
+    "arena",
     "core",
     "exec_monitor",
     "externs",
@@ -29,6 +30,7 @@ BIG_ENDIAN = {
     "map_kinds",
     "no_btf",
     "ring_events",
+    "struct_ops",
     "subprograms",
 }
 CLANGS = ("clang-19", "clang")

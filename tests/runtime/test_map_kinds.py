@@ -293,8 +293,8 @@ def test_a_type_that_is_newer_than_the_library_is_named(
         Map.from_id(info.id)
 
 
-def test_struct_ops_maps_are_not_there_yet() -> None:
-    with pytest.raises(NotSupportedError, match="map 'm': struct_ops"):
+def test_a_struct_ops_map_is_made_by_its_collection() -> None:
+    with pytest.raises(SpecError, match="map 'm' holds programs, so its collection makes it"):
         create_map(spec(MapType.STRUCT_OPS))
 
 

@@ -47,6 +47,15 @@ typedef __u32 __wsum;
 #define __kconfig __attribute__((section(".kconfig")))
 #define __ksym __attribute__((section(".ksyms")))
 
+/*
+ * In an arena: "struct node __arena *next" is a pointer into it, "int __arena counter" a variable that lies there.
+ * A compiler without address spaces for BPF (clang before 19) would make ordinary pointers of it, which the verifier
+ * refuses; so there it is left undefined.
+ */
+#ifdef __BPF_FEATURE_ADDR_SPACE_CAST
+#define __arena __attribute__((address_space(1)))
+#endif
+
 /* --- map definitions: struct { __uint(type, BPF_MAP_TYPE_HASH); __type(key, __u32); ... } name SEC(".maps"); -------- */
 
 #define __uint(name, value) int (*name)[value]
