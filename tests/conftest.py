@@ -159,6 +159,113 @@ def knows_helper(number: int) -> bool:
 
 
 @functools.cache
+def lets_call(program_type: str, number: int, attach_type: str | None = None, target: str | None = None) -> bool:
+    """Whether programs of that type may call the helper of that number, which wants no more than the context."""
+    from aiobpf import asm
+    from aiobpf.btf import Btf, Function
+    from aiobpf.errors import KernelError, NotSupportedError
+    from aiobpf.kernel.programs import load_program
+    from aiobpf.uapi import AttachType, ProgramType
+
+    target_id = 0
+    if target is not None:
+        vmlinux = Btf.from_file("/sys/kernel/btf/vmlinux")
+        target_id = vmlinux.id_of(vmlinux.by_name(target, Function))
+    code = asm.Instructions([asm.call_helper(number), asm.mov(asm.R0, 0), asm.exit_()]).encode()
+    expected = AttachType[attach_type] if attach_type is not None else 0
+    try:
+        load_program(ProgramType[program_type], code, expected_attach_type=expected, attach_btf_id=target_id).close()
+    except (KernelError, NotSupportedError):
+        return False
+    return True
+
+
+@functools.cache
+def supports(name: str) -> bool:
+    from aiobpf.kernel.features import Feature as KernelFeature
+    from aiobpf.kernel.features import Supported, kernel_features
+
+    return kernel_features().probe(KernelFeature[name]) == Supported()
+
+
+@functools.cache
+def takes_out_of_hashes() -> bool:
+    """Whether a hash's element is looked up and deleted at once."""
+    from aiobpf.errors import KernelError
+    from aiobpf.kernel.elements import MapElements
+    from aiobpf.kernel.maps import create_map
+    from aiobpf.uapi import MapType
+
+    with create_map(MapType.HASH, 4, 4, 1) as table:
+        try:
+            MapElements(table, 4, 4).lookup_and_delete(bytes(4))
+        except KernelError:
+            return False
+    return True
+
+
+@functools.cache
+def has_attach_type(name: str) -> bool:
+    """Whether the loopback interface can be asked for programs of that attach type."""
+    from aiobpf.errors import KernelError
+    from aiobpf.kernel.links import prog_query
+    from aiobpf.uapi import AttachType
+
+    try:
+        prog_query(1, AttachType[name])
+    except KernelError:
+        return False
+    return True
+
+
+@functools.cache
+def perf_link_told() -> tuple[str | None, int | None]:
+    """What the kernel tells of a link over a perf event with the cookie 5: what it is about, and the cookie."""
+    from aiobpf import asm
+    from aiobpf.errors import KernelError
+    from aiobpf.kernel import perf_events
+    from aiobpf.kernel.info_links import link_info
+    from aiobpf.kernel.links import link_create
+    from aiobpf.kernel.programs import load_program
+    from aiobpf.uapi import AttachType, ProgramType
+
+    code = asm.Instructions([asm.mov(asm.R0, 0), asm.exit_()]).encode()
+    clock = perf_events.COUNT_SW_CPU_CLOCK
+    with (
+        load_program(ProgramType.PERF_EVENT, code) as program,
+        perf_events.perf_event_open(perf_events.TYPE_SOFTWARE, clock, pid=0, cpu=-1, sample_frequency=1) as event,
+    ):
+        try:
+            with link_create(program, event, AttachType.PERF_EVENT, cookie=5) as link:
+                info = link_info(link)
+                return info.event, info.cookie
+        except KernelError:
+            return None, None
+
+
+@functools.cache
+def has_tp_btf_links() -> bool:
+    """Whether BPF_LINK_CREATE attaches tp_btf programs, which BPF_RAW_TRACEPOINT_OPEN has always done."""
+    from aiobpf import asm
+    from aiobpf.btf import Btf, Typedef
+    from aiobpf.errors import KernelError
+    from aiobpf.kernel.links import link_create
+    from aiobpf.kernel.programs import load_program
+    from aiobpf.uapi import AttachType, ProgramType
+
+    vmlinux = Btf.from_file("/sys/kernel/btf/vmlinux")
+    target = vmlinux.id_of(vmlinux.by_name("btf_trace_sys_enter", Typedef))
+    kind = AttachType.TRACE_RAW_TP
+    code = asm.Instructions([asm.mov(asm.R0, 0), asm.exit_()]).encode()
+    with load_program(ProgramType.TRACING, code, expected_attach_type=kind, attach_btf_id=target) as program:
+        try:
+            link_create(program, None, kind).close()
+        except KernelError:
+            return False
+    return True
+
+
+@functools.cache
 def has_kernel_function(name: str) -> bool:
     from aiobpf.btf import Btf, Function
 
@@ -205,6 +312,8 @@ def refuses_trampolines() -> str | None:
     return "this kernel refuses trampolines (EPERM with every privilege)" if may_use_bpf() else None
 
 
+BPF_GET_ATTACH_COOKIE = 174
+
 FEATURES = {
     "kprobes": Feature(
         (4, 17), Path("/sys/bus/event_source/devices/kprobe/type").exists, option_is_off("CONFIG_KPROBES")
@@ -216,10 +325,26 @@ FEATURES = {
     "callbacks": Feature((5, 13), lambda: knows_helper(164)),  # bpf_for_each_map_elem
     "timers": Feature((5, 15), lambda: knows_helper(169)),  # bpf_timer_init
     "bloom filters": Feature((5, 16), lambda: has_map_type("BLOOM_FILTER")),
+    "lookup and delete": Feature((5, 14), takes_out_of_hashes),
     "syscall programs": Feature((5, 14), lambda: has_program_type("SYSCALL")),
+    "perf links": Feature((5, 15), lambda: supports("PERF_LINK")),
+    "cookies": Feature((5, 15), lambda: supports("BPF_COOKIE")),
+    "loops": Feature((5, 17), lambda: knows_helper(181)),  # bpf_loop
+    "tp_btf links": Feature((5, 18), has_tp_btf_links),
+    "fentry cookies": Feature(
+        (5, 19), lambda: lets_call("TRACING", BPF_GET_ATTACH_COOKIE, "TRACE_FENTRY", "vfs_read"), refuses_trampolines
+    ),
     "task kfuncs": Feature((6, 2), lambda: has_kernel_function("bpf_task_from_pid")),
     "struct_ops links": Feature((6, 4), has_struct_ops_links, option_is_off("CONFIG_BPF_JIT")),
     "arenas": Feature((6, 9), lambda: has_map_type("ARENA")),
+    "netfilter programs": Feature(
+        (6, 4), lambda: has_program_type("NETFILTER"), option_is_off("CONFIG_NETFILTER_BPF_LINK")
+    ),
+    "tcx": Feature((6, 6), lambda: has_attach_type("TCX_INGRESS")),
+    "uprobe.multi": Feature((6, 6), lambda: supports("UPROBE_MULTI")),
+    "perf link infos": Feature((6, 6), lambda: perf_link_told()[0] is not None),
+    "perf link cookies": Feature((6, 9), lambda: perf_link_told()[1] == 5),
+    "raw tracepoint cookies": Feature((6, 10), lambda: lets_call("RAW_TRACEPOINT", BPF_GET_ATTACH_COOKIE)),
     "kernel configuration": Feature((0, 0), tells_its_configuration, lambda: "no configuration file is installed"),
 }
 
@@ -228,21 +353,33 @@ FEATURES = {
 KNOWN_TO_BE_HERE = frozenset(os.environ.get("AIOBPF_TEST_REQUIRE", "").split(","))
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_runtest_setup(item: pytest.Item) -> None:
+def why_not_here(name: str) -> str | None:
+    """None where this kernel has the feature *name*, else since when or why not; fails where it should have it."""
     from aiobpf.kernel.release import kernel_release
 
+    feature = FEATURES[name]
+    if feature.is_there():
+        return None
+    assert name not in KNOWN_TO_BE_HERE, f"this machine is known to have {name} and has not"
+    reason = feature.excuse()
+    since = f"since {feature.since[0]}.{feature.since[1]}"
+    if kernel_release() >= feature.since and reason is None:
+        pytest.fail(f"this kernel should have {name} ({since}) and has not")
+    return reason or since
+
+
+def kernel_has(name: str) -> bool:
+    """For a test that has something to see on kernels with the feature and on those without."""
+    return why_not_here(name) is None
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
     marks = list(item.iter_markers("requires"))
     if (marks or item.get_closest_marker("root")) and not may_use_bpf():
         assert "root" not in KNOWN_TO_BE_HERE, "CAP_BPF, CAP_PERFMON or CAP_NET_ADMIN is missing"
         pytest.skip("needs CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN: run as root")
     for name in [name for mark in marks for name in mark.args]:
-        feature = FEATURES[name]
-        if feature.is_there():
-            continue
-        assert name not in KNOWN_TO_BE_HERE, f"this machine is known to have {name} and has not"
-        reason = feature.excuse()
-        if kernel_release() >= feature.since and reason is None:
-            pytest.fail(f"this kernel should have {name} (since {feature.since[0]}.{feature.since[1]}) and has not")
-        since = f"since {feature.since[0]}.{feature.since[1]}"
-        pytest.skip(f"no {name} here ({reason or since})")
+        reason = why_not_here(name)
+        if reason is not None:
+            pytest.skip(f"no {name} here ({reason})")

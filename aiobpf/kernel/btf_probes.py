@@ -17,10 +17,10 @@ _INT, _POINTER, _STRUCT, _ENUM, _FUNC, _FUNC_PROTO, _VAR, _DATASEC = 1, 2, 4, 6,
 _FLOAT, _DECL_TAG, _TYPE_TAG, _ENUM64 = 16, 17, 18, 19
 
 
-def _btf(*words: int) -> bytes:
+def _btf(*words: int, strings: bytes = _STRINGS) -> bytes:
     types = struct.pack(f"={len(words)}I", *words)
-    header = struct.pack("=HBBIIIII", _MAGIC, 1, 0, 24, 0, len(types), len(types), len(_STRINGS))
-    return header + types + _STRINGS
+    header = struct.pack("=HBBIIIII", _MAGIC, 1, 0, 24, 0, len(types), len(types), len(strings))
+    return header + types + strings
 
 
 def _info(kind: int, count: int = 0, flag: int = 0) -> int:
@@ -32,6 +32,15 @@ _PROTOTYPE = (0, _info(_FUNC_PROTO, 1), 0, _A, 1)  # id 2: void (int a)
 _STATIC_VAR = (_X, _info(_VAR), 1, 0)  # id 2: static int x
 
 PLAIN_BTF = _btf(*_INT_TYPE)
+
+
+def tagged_context() -> tuple[bytes, int, int]:
+    """BTF of two functions that are ``int (void *a)``, the second's *a* tagged as the context; their type ids."""
+    prototype = (0, _info(_FUNC_PROTO, 1), 1, _A, 2)  # id 3, of a pointer to void (id 2)
+    functions = (_X, _info(_FUNC, 1), 3, _A, _info(_FUNC, 1), 3)  # ids 4 and 5, global
+    tag = (len(_STRINGS), _info(_DECL_TAG), 5, 0)
+    strings = _STRINGS + b"arg:ctx\0"
+    return _btf(*_INT_TYPE, 0, _info(_POINTER), 0, *prototype, *functions, *tag, strings=strings), 4, 5
 
 
 def _many_enumerators() -> bytes:

@@ -7,14 +7,15 @@ import struct
 from typing import TYPE_CHECKING
 
 from aiobpf.errors import KernelError, NotSupportedError
-from aiobpf.kernel.btf_probes import PLAIN_BTF
+from aiobpf.kernel.btf_probes import PLAIN_BTF, tagged_context
 from aiobpf.kernel.info import names_btf_objects
-from aiobpf.kernel.links import link_create
+from aiobpf.kernel.layout import Layout
+from aiobpf.kernel.links import link_create, link_uprobe_multi
 from aiobpf.kernel.maps import create_map
 from aiobpf.kernel.programs import bind_map, load_btf, load_program, log_text
 from aiobpf.kernel.release import kernel_version_code
-from aiobpf.kernel.syscall import ENOTSUPP
-from aiobpf.uapi import AttachType, MapFlags, MapType, ProgramFlags, ProgramType
+from aiobpf.kernel.syscall import ENOTSUPP, checked
+from aiobpf.uapi import AttachType, Command, MapFlags, MapType, ProgramFlags, ProgramType
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -113,6 +114,39 @@ def _full_range_offsets(token: FdLike | None) -> bool:
     return True
 
 
+def _uprobe_multi(token: FdLike | None) -> bool:
+    kind = AttachType.TRACE_UPROBE_MULTI
+    with load_program(ProgramType.KPROBE, _RETURN_0, expected_attach_type=kind, token=token) as program:
+        try:
+            link_uprobe_multi(program, "/", [0]).close()
+        except KernelError as error:
+            if error.errno == errno.EBADF:  # it looked at the file, which is none
+                return True
+            raise
+    return True
+
+
+def _arg_ctx_tag(token: FdLike | None) -> OwnedFd:
+    types, main, function = tagged_context()
+    # call the global function behind; exit; there: r0 = skb->len, for which the argument must be the context
+    code = _slot(0x85, src=1, constant=1) + _slot(0x95) + _slot(0x61, 0, 1) + _slot(0x95)
+    with load_btf(types, token=token) as btf:
+        functions = struct.pack("=IIII", 0, main, 2, function)
+        return load_program(ProgramType.SOCKET_FILTER, code, btf=btf, func_info=functions, token=token)
+
+
+def _token(_: FdLike | None) -> bool:
+    try:
+        checked(Command.TOKEN_CREATE, _TOKEN_CREATE.make(bpffs_fd=-1), "token")
+    except KernelError as error:
+        if error.errno == errno.EBADF:  # it looked for the bpffs
+            return True
+        raise
+    return True
+
+
+_TOKEN_CREATE = Layout("flags:I bpffs_fd:I")
+
 PROBES: Mapping[str, Callable[[FdLike | None], OwnedFd | bool]] = {
     "OBJECT_NAMES": _object_names,
     "EXPECTED_ATTACH_TYPE": _expected_attach_type,
@@ -125,6 +159,9 @@ PROBES: Mapping[str, Callable[[FdLike | None], OwnedFd | bool]] = {
     "PERF_LINK": _perf_link,
     "BPF_COOKIE": _bpf_cookie,
     "FULL_RANGE_OFFSETS": _full_range_offsets,
+    "UPROBE_MULTI": _uprobe_multi,
+    "ARG_CTX_TAG": _arg_ctx_tag,
+    "TOKEN": _token,
 }
 """By the name of the Feature."""
 

@@ -17,6 +17,7 @@ from attrs import frozen
 from aiobpf.kernel.btf_probes import BTF_PROBES, PLAIN_BTF
 from aiobpf.kernel.fd import OwnedFd
 from aiobpf.kernel.feature_probes import PROBES, probe_map_type, probe_program_type
+from aiobpf.kernel.first_kernels import MAP_TYPES_SINCE, PROGRAM_TYPES_SINCE
 from aiobpf.kernel.programs import load_btf
 from aiobpf.kernel.worker import in_worker
 
@@ -71,6 +72,9 @@ class Feature(Enum):
     MEMCG_ACCOUNTING = "5.11+"
     PERF_LINK = "5.15"
     BPF_COOKIE = "5.15+"
+    UPROBE_MULTI = "6.6"
+    ARG_CTX_TAG = "6.8"
+    TOKEN = "6.9"
     FULL_RANGE_OFFSETS = "7.0"
     """Offsets above 512 MiB in a load of a map value's address."""
 
@@ -99,10 +103,12 @@ class KernelFeatures:
         if known is not None:
             return known
         answer: Answer
+        since: str | None
         if isinstance(feature, MapType):
-            answer = self._try(lambda: probe_map_type(feature, self._token), None)
+            answer = self._try(lambda: probe_map_type(feature, self._token), MAP_TYPES_SINCE.get(feature))
         elif isinstance(feature, ProgramType):
-            answer = self._try(lambda: probe_program_type(feature, self._token), None)
+            since = PROGRAM_TYPES_SINCE.get(feature)
+            answer = self._try(lambda: probe_program_type(feature, self._token), since)
         elif feature is Feature.BTF:
             answer = self._try(lambda: load_btf(PLAIN_BTF, token=self._token), Feature.BTF.since)
         elif isinstance(feature, Feature):
@@ -167,6 +173,11 @@ async def probe(feature: Feature | BtfFeature | MapType | ProgramType, *, token:
 
 def missing_btf_features(token: FdLike | None = None) -> frozenset[BtfFeature]:
     return kernel_features(token).missing_btf_features()
+
+
+def may_support(feature: Feature | BtfFeature | MapType | ProgramType, token: FdLike | None = None) -> bool:
+    """False only where the running kernel said no to *feature*."""
+    return kernel_features(token).may_support(feature)
 
 
 def supports_btf(token: FdLike | None = None) -> bool:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from attrs import field, frozen, validators
 
 from aiobpf import kernel
-from aiobpf.errors import KernelError, UnresolvedSymbolError
+from aiobpf.errors import KernelError, NotSupportedError, UnresolvedSymbolError
 from aiobpf.link.attachment import Attachment, building
 from aiobpf.link.link import Link, make_link
 
@@ -35,7 +35,8 @@ class RawTracepoint:
         return cls(spec.attach_to) if spec.attach_to else None
 
     async def attach_program(self, program: Program) -> Link:
-        """Raises UnresolvedSymbolError where the kernel has no such tracepoint."""
+        """Raises UnresolvedSymbolError where the kernel has no such tracepoint, NotSupportedError for a cookie before
+        6.10."""
         return await make_link(self, program, self._attach)
 
     def _attach(self, program: Program) -> Attachment:
@@ -50,6 +51,8 @@ class RawTracepoint:
                         "not loaded)",
                         self.name,
                     ) from error
+                if self.cookie and error.errno in {errno.EINVAL, errno.E2BIG}:
+                    raise NotSupportedError(f"{subject}: a cookie", "6.10") from error
                 raise
             attachment.links.append(link)
             return attachment

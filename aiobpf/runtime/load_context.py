@@ -10,7 +10,7 @@ from aiobpf import kernel
 from aiobpf.asm import CallKind
 from aiobpf.btf import Btf, CoreRelocator
 from aiobpf.errors import BtfError, NotSupportedError
-from aiobpf.kernel import features
+from aiobpf.kernel import Feature, features
 from aiobpf.kernel.btf import shared_btf_cache
 from aiobpf.kernel.kallsyms import Kallsyms
 from aiobpf.runtime.kconfig_values import kconfig_contents
@@ -42,6 +42,8 @@ class LoadContext:
         self.btf = ProgramBtf(types)
 
     def __enter__(self) -> LoadContext:
+        if self.options.token is not None and not features.may_support(Feature.TOKEN):
+            raise NotSupportedError("A BPF token", "6.9")
         kernel.raise_memlock_limit()
         return self
 

@@ -13,7 +13,8 @@ import attrs
 
 from aiobpf import kernel
 from aiobpf.errors import KernelError, NotSupportedError, ObjectExistsError, SpecError, kernel_error
-from aiobpf.kernel import features
+from aiobpf.kernel import Feature, features
+from aiobpf.kernel.first_kernels import MAP_TYPES_SINCE
 from aiobpf.runtime.arena import fill_globals
 from aiobpf.runtime.element import BTF_TYPES, MAP_IN_MAP_TYPES, PER_CPU_TYPES
 from aiobpf.runtime.map import Map
@@ -57,22 +58,9 @@ DEFAULT_PIN_PATH = "/sys/fs/bpf"
 """Where a map is pinned by name if nobody says where: libbpf's folder, so that programs of both share their maps."""
 _FD = struct.Struct("=I")
 _RINGS = frozenset({MapType.RINGBUF, MapType.USER_RINGBUF})
+_TOO_NEW = kernel.UNSUPPORTED_ERRNOS | {errno.E2BIG}
+"""What a kernel says to a field, a flag or a type that it does not know."""
 _FD_ARRAYS = frozenset({MapType.PERF_EVENT_ARRAY, MapType.PROG_ARRAY, MapType.CGROUP_ARRAY})
-
-_SINCE: Mapping[MapType, str] = {
-    MapType.LPM_TRIE: "4.11",
-    MapType.DEVMAP_HASH: "5.4",
-    MapType.STRUCT_OPS: "5.6",
-    MapType.RINGBUF: "5.8",
-    MapType.INODE_STORAGE: "5.10",
-    MapType.TASK_STORAGE: "5.11",
-    MapType.BLOOM_FILTER: "5.16",
-    MapType.USER_RINGBUF: "6.1",
-    MapType.CGRP_STORAGE: "6.2",
-    MapType.ARENA: "6.9",
-    MapType.INSN_ARRAY: "6.19",
-    MapType.RHASH: "7.2",
-}
 
 
 def create_map(spec: MapSpec, pin_path: str | PathLike[str] | None = None, token: int | None = None) -> Map:
@@ -142,7 +130,7 @@ def create_empty_map(spec: MapSpec, types: TypeIds, *, token: int | None = None)
     try:
         fd = _create(spec, types, inner, token)
     except KernelError as error:
-        since = _SINCE.get(spec.type)
+        since = MAP_TYPES_SINCE.get(spec.type)
         if error.errno == errno.EINVAL and since is not None and not features.supports_map_type(spec.type):
             raise NotSupportedError(f"map type {spec.type.name} ({subject})", since) from error
         missing = _unset(spec)
@@ -186,32 +174,44 @@ def _unset(spec: MapSpec) -> str | None:
 
 
 def _create(spec: MapSpec, types: TypeIds, inner: Map | None, token: int | None) -> OwnedFd:
-    def create(ids: tuple[int, int] | None) -> OwnedFd:
-        return kernel.create_map(
-            spec.type,
-            spec.key_size,
-            spec.value_size,
-            spec.max_entries,
-            name=spec.name,
-            flags=spec.flags,
-            inner=inner,
-            map_extra=spec.map_extra,
-            ifindex=spec.ifindex,
-            numa_node=spec.numa_node,
-            token=token,
-            btf=None if ids is None else types.fd,
-            key_type_id=0 if ids is None else ids[0],
-            value_type_id=0 if ids is None else ids[1],
-        )
-
+    """The map's descriptor. What this kernel is too old for, *spec* loses, one after the other; it is asked only once
+    it refuses, so that a map costs one system call elsewhere."""
+    name = spec.name
     ids = None if spec.type in _WITHOUT_BTF else types.map_ids(spec)
-    try:
-        return create(ids)
-    except KernelError as error:
-        # Some types take only some BTF (a trie's key must be a struct); most do without, as libbpf does.
-        if ids is None or spec.type in BTF_TYPES or error.errno not in kernel.UNSUPPORTED_ERRNOS:
-            raise
-        return create(None)
+    while True:
+        try:
+            return kernel.create_map(
+                spec.type,
+                spec.key_size,
+                spec.value_size,
+                spec.max_entries,
+                name=name,
+                subject=f"map {spec.name!r}",
+                flags=spec.flags,
+                inner=inner,
+                map_extra=spec.map_extra,
+                ifindex=spec.ifindex,
+                numa_node=spec.numa_node,
+                token=token,
+                btf=None if ids is None else types.fd,
+                key_type_id=0 if ids is None else ids[0],
+                value_type_id=0 if ids is None else ids[1],
+            )
+        except KernelError as error:
+            if error.errno not in _TOO_NEW:
+                raise
+            if name and not features.may_support(Feature.OBJECT_NAMES, token):
+                name = ""
+            elif _is_mapped_section(spec) and not features.may_support(Feature.MMAPABLE_ARRAY, token):
+                spec.flags &= ~MapFlags.MMAPABLE  # its variables are in it all the same, but not live
+            elif ids is not None and spec.type not in BTF_TYPES:
+                ids = None  # some types take only some BTF (a trie's key must be a struct)
+            else:
+                raise
+
+
+def _is_mapped_section(spec: MapSpec) -> bool:
+    return spec.section is not None and bool(spec.flags & MapFlags.MMAPABLE)
 
 
 def fill_map(

@@ -16,6 +16,7 @@ from aiobpf.asm import SYMBOL
 from aiobpf.btf import (
     FUNCTION_INFO,
     BtfBuilder,
+    BtfFeature,
     DataSection,
     Function,
     FunctionPrototype,
@@ -60,6 +61,7 @@ class ProgramBtf:
         self._ids: dict[tuple[Type | None, Type], tuple[int, int]] = {}  # not by name: inner maps may share one
         self._fd: OwnedFd | None = None
         self._is_loaded = False
+        self._has_functions = True
         self._is_needed = False
         self._needed_by: MapSpec | None = None
 
@@ -125,7 +127,9 @@ class ProgramBtf:
         if len(self.builder) <= 1:  # void is always there
             # Lines alone, for comments on a program by hand: the kernel takes no BTF without a type (EINVAL).
             self.builder.add(Int("int", 4, encoding=IntEncoding.SIGNED))
-        data = self.builder.encode(without=features.missing_btf_features(token))
+        missing = features.missing_btf_features(token)
+        self._has_functions = BtfFeature.FUNC not in missing
+        data = self.builder.encode(without=missing)
         try:
             self._fd = kernel.load_btf(data, token=token)
         except MissingPrivilegeError:
@@ -142,6 +146,12 @@ class ProgramBtf:
         if not self._is_loaded:
             raise ClosedError("BTF is used before it is loaded")
         return self._fd
+
+    @property
+    def program_fd(self) -> OwnedFd | None:
+        """`fd` for a program's function types and source lines: None also for a kernel that has no types of functions
+        (before 5.0, 2667a2626f4d), whose records would refer to what stands for them."""
+        return self.fd if self._has_functions else None
 
     def map_ids(self, spec: MapSpec) -> tuple[int, int] | None:
         """The type ids of key and value, or None where the map goes without."""

@@ -15,6 +15,7 @@ from aiobpf.asm.opcodes import LD_IMM64
 from aiobpf.btf import CORE_RELOCATION, relocate_instructions
 from aiobpf.errors import CoreRelocationError, NotSupportedError, SpecError, UnresolvedSymbolError
 from aiobpf.runtime.attach_target import attach_target
+from aiobpf.runtime.context_arguments import spell_out_contexts
 from aiobpf.runtime.load_context import LoadContext
 from aiobpf.runtime.map_create import create_empty_map, fill_map
 from aiobpf.runtime.map_key import MAP
@@ -74,6 +75,7 @@ class Prepared:
         except UnresolvedSymbolError as error:
             raise UnresolvedSymbolError(f"program {spec.name!r}: {error}", error.symbol) from error
         context.replace_missing_helpers(instructions)
+        spell_out_contexts(instructions, spec.type, context.options.token)
         self._target: KernelType | None
         self._member: int | None = None
         if spec.type == ProgramType.STRUCT_OPS:
@@ -92,7 +94,7 @@ class Prepared:
             instructions,
             instructions.encode(sys.byteorder),
             context.options.log,
-            btf=context.btf.fd if self._func_info or self._line_info else None,
+            btf=context.btf.program_fd if self._func_info or self._line_info else None,
             func_info=self._func_info,
             line_info=self._line_info,
             fd_array=tuple(self._fd_array),

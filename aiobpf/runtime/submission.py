@@ -5,11 +5,12 @@ from __future__ import annotations
 import errno
 from typing import TYPE_CHECKING, final
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from aiobpf import asm, kernel
 from aiobpf.errors import KernelError, NotSupportedError, VerifierError, kernel_error
-from aiobpf.kernel import features
+from aiobpf.kernel import Feature, features
+from aiobpf.kernel.first_kernels import PROGRAM_TYPES_SINCE
 from aiobpf.runtime.verifier import explain, source_at
 from aiobpf.runtime.verifier_log import read_log
 from aiobpf.uapi import ProgramFlags, ProgramType
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from aiobpf.runtime.options import LogPolicy
     from aiobpf.spec import ProgramSpec
 
+# What a kernel says to a field that it does not know, or to a value in it that it does not take.
+_TOO_NEW = frozenset({errno.E2BIG, errno.EINVAL})
 # What no log can say more about: the verifier was not reached.
 _WITHOUT_LOG = frozenset({errno.ENOMEM, errno.EMFILE, errno.ENFILE})
 _SMALLEST = 128  # older kernels refuse a log below that (kernel/bpf/verifier.c, until 5.16)
@@ -45,6 +48,8 @@ class Submission:
     member: int | None = None
     """For struct_ops, the index of the member: the kernel takes it where others say how they attach."""
     token: int | None = None
+    has_name: bool = True
+    has_attach_type: bool = True
 
     def load(self) -> tuple[OwnedFd, str]:
         """The program, and its log if one was asked for; VerifierError, MissingPrivilegeError, NotSupportedError.
@@ -53,13 +58,23 @@ class Submission:
         the verifier's, but for a log that cannot be had whole.
         """
         if self.policy.always:
-            return self._load_with_log(None)
+            return self._without_what_is_missing()._load_with_log(None)
         try:
             return self._attempt(None), ""
         except KernelError as quiet:
             if quiet.errno in _WITHOUT_LOG:
                 raise
+            if quiet.errno in _TOO_NEW and (less := self._without_what_is_missing()) != self:
+                return less.load()
             return self._load_with_log(quiet)
+
+    def _without_what_is_missing(self) -> Submission:
+        """This without what the kernel is too old for and a program can do without; asked only once it was refused."""
+        return evolve(
+            self,
+            has_name=self.has_name and features.may_support(Feature.OBJECT_NAMES, self.token),
+            has_attach_type=self.has_attach_type and features.may_support(Feature.EXPECTED_ATTACH_TYPE, self.token),
+        )
 
     def _load_with_log(self, quiet: KernelError | None) -> tuple[OwnedFd, str]:
         policy = self.policy
@@ -99,9 +114,10 @@ class Submission:
             spec.type,
             self.code,
             spec.license,
-            name=spec.name,
+            name=spec.name if self.has_name else "",
+            subject=f"program {spec.name!r}",
             flags=spec.flags,
-            expected_attach_type=spec.attach_type or 0 if self.member is None else self.member,
+            expected_attach_type=self._expected_attach_type,
             attach_btf_id=0 if target is None else target.type_id,
             attach_btf=None if target is None else target.btf_fd,
             btf=self.btf,
@@ -114,6 +130,12 @@ class Submission:
             log_level=0 if log is None else self.policy.level,
             token=self.token,
         )
+
+    @property
+    def _expected_attach_type(self) -> int:
+        if self.member is not None:
+            return self.member
+        return (self.spec.attach_type or 0) if self.has_attach_type else 0
 
     # --- refusals -----------------------------------------------------------------------------------------------------
 
@@ -145,6 +167,7 @@ class Submission:
             if not features.supports_program_type(spec.type):
                 return NotSupportedError(
                     f"program type {spec.type.name} (program {spec.name!r})",
+                    PROGRAM_TYPES_SINCE.get(spec.type),
                     hint="This kernel does not know the type, or was built without it",
                 )
             if spec.flags & ProgramFlags.XDP_HAS_FRAGS and not _takes_flag(spec.type, ProgramFlags.XDP_HAS_FRAGS):

@@ -6,7 +6,8 @@ import threading
 from typing import TYPE_CHECKING, Any, final
 
 from aiobpf.btf import codec
-from aiobpf.errors import ClosedError, CodecError, SpecError
+from aiobpf.errors import ClosedError, CodecError, NotSupportedError, SpecError
+from aiobpf.uapi import MapFlags
 
 if TYPE_CHECKING:
     from aiobpf._native._lib import View
@@ -39,11 +40,16 @@ class Section:
 
     @property
     def memory(self) -> View:
-        """The mapped section, slices of which are copies; ClosedError after the collection is closed."""
+        """The mapped section, slices of which are copies; ClosedError after the collection is closed,
+        NotSupportedError on a kernel that cannot map arrays."""
         memory = self._memory
         if memory is None:
             if self._is_closed:
                 raise ClosedError(f"the collection of section {self.name!r} is closed")
+            if not self._map.flags & MapFlags.MMAPABLE:
+                raise NotSupportedError(
+                    f"live variables (section {self.name!r})", "5.5", f"maps[{self.name!r}] has their bytes"
+                )
             memory = self._map.shared_memory(writable=not self.is_read_only)
             with self._lock:
                 if not self._is_closed:

@@ -17,17 +17,13 @@ from aiobpf.errors import (
     MapKeyExistsError,
     MissingPrivilegeError,
 )
-from aiobpf.kernel import UNSUPPORTED_ERRNOS, MapElements, OwnedFd, freeze_map, kernel_release, possible_cpus
+from aiobpf.kernel import UNSUPPORTED_ERRNOS, MapElements, OwnedFd, freeze_map, possible_cpus
 from aiobpf.uapi import MapFlags, MapType, UpdateFlags
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 pytestmark = pytest.mark.root
-
-
-def since(major: int, minor: int) -> pytest.MarkDecorator:
-    return pytest.mark.skipif(kernel_release() < (major, minor), reason=f"since Linux {major}.{minor}")
 
 
 def key(number: int) -> bytes:
@@ -101,7 +97,7 @@ def test_sizes_are_checked_before_the_kernel_reads(elements: MapElements) -> Non
         elements.update_packed(key(1), bytes(16), 2)
 
 
-@since(5, 14)
+@pytest.mark.requires("lookup and delete")
 def test_lookup_and_delete(elements: MapElements) -> None:
     elements.update(key(1), value(1))
     assert elements.lookup_and_delete(key(1)) == value(1)

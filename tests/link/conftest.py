@@ -14,7 +14,6 @@ import pytest
 from attrs import define, field, frozen
 
 from aiobpf.btf import Btf
-from aiobpf.kernel import kernel_release
 from aiobpf.kernel.elements import MapElements
 from aiobpf.kernel.maps import create_map
 from aiobpf.kernel.mounts import mounts
@@ -224,14 +223,3 @@ def calls_getpgid() -> Callable[[int], None]:
             os.getpgid(0)
 
     return call
-
-
-@pytest.fixture
-def needs_kernel() -> Callable[[int, int], None]:
-    """Skip below a kernel version, for what cannot be probed without doing it."""
-
-    def need(major: int, minor: int) -> None:
-        if kernel_release() < (major, minor):
-            pytest.skip(f"since Linux {major}.{minor}")
-
-    return need

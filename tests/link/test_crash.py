@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import pytest
 
@@ -17,10 +17,9 @@ from aiobpf.kernel import OwnedFd, link_by_id, prog_detach, prog_query, program_
 from aiobpf.kernel.tracefs import Tracefs
 from aiobpf.uapi import AttachType
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
 pytestmark = pytest.mark.root
+
+needs_perf_links = pytest.mark.requires("perf links")
 
 VICTIM = """
 import anyio, sys
@@ -73,15 +72,11 @@ def killed(tmp_path: Path) -> Killed:
     ("type_", "attach_type", "kind"),
     [
         ("RAW_TRACEPOINT", 0, 'RawTracepoint("sys_enter")'),
-        ("TRACEPOINT", 0, 'Tracepoint("syscalls", "sys_enter_getpgid")'),
-        ("KPROBE", 0, 'Uprobe("libc", "getppid")'),
+        pytest.param("TRACEPOINT", 0, 'Tracepoint("syscalls", "sys_enter_getpgid")', marks=needs_perf_links),
+        pytest.param("KPROBE", 0, 'Uprobe("libc", "getppid")', marks=needs_perf_links),
     ],
 )
-def test_a_link_goes_with_its_process(
-    killed: Killed, type_: str, attach_type: int, kind: str, needs_kernel: Callable[[int, int], None]
-) -> None:
-    if type_ != "RAW_TRACEPOINT":
-        needs_kernel(5, 15)
+def test_a_link_goes_with_its_process(killed: Killed, type_: str, attach_type: int, kind: str) -> None:
     _pid, link = killed(type_, attach_type, kind)
     assert link
     with pytest.raises(OSError, match="ENOENT"):

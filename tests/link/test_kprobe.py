@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.root
 
-MODES = ["auto", "link", "ioctl", "tracefs"]
+MODES = ["auto", pytest.param("link", marks=pytest.mark.requires("perf links")), "ioctl", "tracefs"]
 
 has_kprobes = Path("/sys/bus/event_source/devices/kprobe").exists()
 needs_kprobes = pytest.mark.requires("kprobes")
@@ -43,10 +43,7 @@ async def test_a_kernel_function_counts_until_it_is_closed(
     calls_getpgid: Callable[[int], None],
     kind: Any,
     mode: str,
-    needs_kernel: Callable[[int, int], None],
 ) -> None:
-    if mode == "link":
-        needs_kernel(5, 15)
     seen = counters(ProgramType.KPROBE, only_pid=os.getpid())
     link = await seen.program.attach(kind("sys_getpgid", mode=mode))
     calls_getpgid(5)
@@ -59,10 +56,8 @@ async def test_a_kernel_function_counts_until_it_is_closed(
 
 @needs_kprobes
 @pytest.mark.everywhere
-async def test_a_kprobe_has_a_cookie_and_an_offset(
-    counters: Counters, calls_getpgid: Callable[[int], None], needs_kernel: Callable[[int, int], None]
-) -> None:
-    needs_kernel(5, 15)
+@pytest.mark.requires("cookies")
+async def test_a_kprobe_has_a_cookie_and_an_offset(counters: Counters, calls_getpgid: Callable[[int], None]) -> None:
     seen = counters(ProgramType.KPROBE, only_pid=os.getpid(), with_cookie=True)
     name = wrapper_of("sys_getpgid") or "sys_getpgid"
     async with seen.program.attach(Kprobe(name, 0, cookie=77)):
@@ -129,11 +124,8 @@ async def test_fentry_and_fexit_count_until_they_are_closed(
 
 
 @pytest.mark.everywhere
-@pytest.mark.requires("trampolines")
-async def test_fentry_has_a_cookie(
-    counters: Counters, vmlinux: Btf, calls_getpgid: Callable[[int], None], needs_kernel: Callable[[int, int], None]
-) -> None:
-    needs_kernel(5, 19)
+@pytest.mark.requires("trampolines", "fentry cookies")
+async def test_fentry_has_a_cookie(counters: Counters, vmlinux: Btf, calls_getpgid: Callable[[int], None]) -> None:
     seen = counters(
         ProgramType.TRACING, AttachType.TRACE_FENTRY, attach_btf_id=vmlinux.id_of(vmlinux.by_name("do_getpgid")),
         only_pid=os.getpid(), with_cookie=True,

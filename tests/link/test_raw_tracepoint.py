@@ -85,10 +85,10 @@ async def test_a_program_cannot_be_moved_to_another_target_after_load(counters: 
 
 
 @pytest.mark.everywhere
+@pytest.mark.requires("raw tracepoint cookies")
 async def test_cookies_reach_raw_tracepoints_and_tp_btf(
-    counters: Counters, vmlinux: Btf, calls_getpgid: Callable[[int], None], needs_kernel: Callable[[int, int], None]
+    counters: Counters, vmlinux: Btf, calls_getpgid: Callable[[int], None]
 ) -> None:
-    needs_kernel(6, 10)
     raw = counters(ProgramType.RAW_TRACEPOINT, only_pid=os.getpid(), with_cookie=True)
     typed = tp_btf(counters, vmlinux, with_cookie=True)
     async with (

@@ -22,12 +22,10 @@ FIRST_ARGUMENT = 16  # of a syscalls/sys_enter_* record: 8 common bytes, the num
 
 
 @pytest.mark.everywhere
-@pytest.mark.parametrize("mode", ["auto", "link", "ioctl"])
+@pytest.mark.parametrize("mode", ["auto", pytest.param("link", marks=pytest.mark.requires("perf links")), "ioctl"])
 async def test_a_tracepoint_counts_until_it_is_closed(
-    counters: Counters, calls_getpgid: Callable[[int], None], mode: str, needs_kernel: Callable[[int, int], None]
+    counters: Counters, calls_getpgid: Callable[[int], None], mode: str
 ) -> None:
-    if mode == "link":
-        needs_kernel(5, 15)
     seen = counters(ProgramType.TRACEPOINT, only_pid=os.getpid(), context_offset=FIRST_ARGUMENT)
     link = await seen.program.attach(Tracepoint("syscalls", "sys_enter_getpgid", mode=mode))
     calls_getpgid(5)
@@ -38,10 +36,10 @@ async def test_a_tracepoint_counts_until_it_is_closed(
 
 
 @pytest.mark.everywhere
+@pytest.mark.requires("cookies")
 async def test_a_tracepoint_link_has_a_cookie_and_says_what_it_is(
-    counters: Counters, calls_getpgid: Callable[[int], None], needs_kernel: Callable[[int, int], None]
+    counters: Counters, calls_getpgid: Callable[[int], None]
 ) -> None:
-    needs_kernel(5, 15)
     seen = counters(ProgramType.TRACEPOINT, only_pid=os.getpid(), with_cookie=True)
     async with seen.program.attach(Tracepoint("syscalls", "sys_enter_getpgid", cookie=99)) as link:
         calls_getpgid(1)

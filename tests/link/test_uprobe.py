@@ -20,14 +20,13 @@ from aiobpf.link.uprobe_symbols import function_offset
 from aiobpf.uapi import ProgramType
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
     from .conftest import Counters
 
 pytestmark = pytest.mark.root
 
-MODES = ["auto", "link", "ioctl", "tracefs"]
+MODES = ["auto", pytest.param("link", marks=pytest.mark.requires("perf links")), "ioctl", "tracefs"]
 LIBRARY = """
 unsigned short semaphore __attribute__((section(".probes"))) = 0;
 __attribute__((noinline)) long work(long a, long b) { __asm__ volatile(""); return a * b; }
@@ -52,17 +51,9 @@ def events_left() -> list[str]:
         return [line for line in tracefs.read("uprobe_events").splitlines() if f"_{os.getpid()}_" in line]
 
 
-def uses_link(mode: str, needs_kernel: Callable[[int, int], None]) -> None:
-    if mode == "link":
-        needs_kernel(5, 15)
-
-
 @pytest.mark.everywhere
 @pytest.mark.parametrize("mode", MODES)
-async def test_a_libc_function_counts_in_this_process_until_it_is_closed(
-    counters: Counters, mode: str, needs_kernel: Callable[[int, int], None]
-) -> None:
-    uses_link(mode, needs_kernel)
+async def test_a_libc_function_counts_in_this_process_until_it_is_closed(counters: Counters, mode: str) -> None:
     seen = counters(ProgramType.KPROBE, only_pid=os.getpid())
     link = await seen.program.attach(Uprobe("libc", "getppid", mode=mode))
     for _ in range(5):
@@ -76,10 +67,7 @@ async def test_a_libc_function_counts_in_this_process_until_it_is_closed(
 
 @pytest.mark.everywhere
 @pytest.mark.parametrize("mode", MODES)
-async def test_a_return_probe_sees_each_return(
-    counters: Counters, library: Path, mode: str, needs_kernel: Callable[[int, int], None]
-) -> None:
-    uses_link(mode, needs_kernel)
+async def test_a_return_probe_sees_each_return(counters: Counters, library: Path, mode: str) -> None:
     work = ctypes.CDLL(str(library)).work
     seen = counters(ProgramType.KPROBE)
     async with seen.program.attach(Uretprobe(library, "work", mode=mode)):
@@ -137,10 +125,8 @@ async def test_an_absolute_offset_and_a_symbol_with_offset_are_the_same_place(
 
 
 @pytest.mark.everywhere
-async def test_a_cookie_reaches_the_program(
-    counters: Counters, library: Path, needs_kernel: Callable[[int, int], None]
-) -> None:
-    needs_kernel(5, 15)
+@pytest.mark.requires("cookies")
+async def test_a_cookie_reaches_the_program(counters: Counters, library: Path) -> None:
     seen = counters(ProgramType.KPROBE, with_cookie=True)
     async with seen.program.attach(Uprobe(library, "work", cookie=0xFEED)) as link:
         ctypes.CDLL(str(library)).work(1, 1)
