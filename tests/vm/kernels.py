@@ -8,6 +8,7 @@ Needs Debian's qemu-system-x86, busybox-static and apt, and root. Kernels are ke
 An emulated Python is ten to twenty times slower, so a guest runs, on asyncio alone, the tests that need a kernel:
 those that the usual host cannot show (kprobes, trampolines) and those of each package that makes system calls. What
 others' objects load to is compared with libbpf there too: on the host, whatever has a fentry program is refused.
+A guest keeps one CPU busy, so as many run at once as there are CPUs; each one's output comes when it is done.
 """
 
 from __future__ import annotations
@@ -16,14 +17,18 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from tests.vm.debian_kernels import fetch
+from tests.vm.debian_kernels import CACHE, fetch
 
 REPOSITORY = Path(__file__).parent.parent.parent
 TIMEOUT_S = 1500
 
 FOLDERS = ("link", "runtime", "collection", "stream", "kernel", "foreign")
+PYTEST = ("-m", "pytest", "-q", "-p", "no:cacheprovider", "-o", "timeout=600", "-o", "faulthandler_timeout=550")
 TESTS = ("-m", "(root or requires) and not slow", *(f"tests/{folder}" for folder in FOLDERS))
 SETTINGS = (
     "PYTHONDONTWRITEBYTECODE=1",
@@ -34,20 +39,39 @@ SETTINGS = (
 
 def run(version: str, arguments: list[str]) -> int:
     """The tests under kernel *version*; pytest's exit status, or vmrun's."""
-    folder = fetch(version)
-    print(f"== Linux {version} ==", flush=True)
+    folder = CACHE / version
     guest = ["--mem", "3G", "--timeout", str(TIMEOUT_S), "--chdir", str(REPOSITORY)]
     for setting in SETTINGS:
         guest += ["--env", setting]
-    pytest = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "-o", "timeout=600", "-o", "faulthandler_timeout=550"]
-    return subprocess.run(
-        [
-            *(sys.executable, "-m", "tests.vm.vmrun", str(folder), *guest, "--"),
-            *(sys.executable, *pytest, *(arguments or TESTS)),
-        ],
-        check=False,
+    started = time.monotonic()
+    with tempfile.TemporaryFile() as output:  # a file, as the guest's two ports append to it
+        status = subprocess.run(
+            [
+                *(sys.executable, "-m", "tests.vm.vmrun", str(folder), *guest, "--"),
+                *(sys.executable, *PYTEST, *(arguments or TESTS)),
+            ],
+            check=False,
+            cwd=REPOSITORY,
+            stdout=output,
+            stderr=output,
+        ).returncode
+        output.seek(0)
+        text = output.read().decode(errors="replace")
+    print(f"== Linux {version}: {time.monotonic() - started:.0f} s\n{text}", end="", flush=True)
+    return status
+
+
+def compile_tests(arguments: list[str]) -> None:
+    """Leave the tests' byte code in the checkout, so that no guest, which cannot write there, has to make it anew."""
+    quiet = ["-p", "no:cacheprovider", "--collect-only", "-q"]
+    subprocess.run(
+        [sys.executable, "-m", "pytest", *quiet, *(arguments or TESTS)],
+        check=False,  # what is wrong with the tests, the guests say
         cwd=REPOSITORY,
-    ).returncode
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    subprocess.run([sys.executable, "-m", "compileall", "-q", "aiobpf"], check=False, cwd=REPOSITORY)
 
 
 def main(arguments: list[str]) -> int:
@@ -57,7 +81,12 @@ def main(arguments: list[str]) -> int:
     if not versions:
         raise SystemExit("which kernel? For example: python -m tests.vm.kernels 6.12")
     rest = [argument for argument in arguments if argument not in versions]
-    failed = [version for version in versions if run(version, rest) != 0]
+    for version in versions:
+        fetch(version)
+    compile_tests(rest)
+    with ThreadPoolExecutor(max_workers=os.cpu_count()) as guests:
+        statuses = list(guests.map(lambda version: run(version, rest), versions))
+    failed = [version for version, status in zip(versions, statuses, strict=True) if status != 0]
     if failed:
         print(f"failed under: {', '.join(failed)}")
     return 1 if failed else 0
