@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from aiobpf.btf import Btf
     from aiobpf.collection.load import Loaded
     from aiobpf.kernel.btf import KernelBtfCache
+    from aiobpf.runtime.kconfig_values import Kconfig
     from aiobpf.spec import CollectionSpec
     from aiobpf.stream import PerfBuffer, RingBuffer
 
@@ -58,6 +59,7 @@ class Collection:
         kernel_btf: Btf | str | PathLike[str] | None = None,
         btf_cache: KernelBtfCache | None = None,
         token: int | None = None,
+        kconfig: Kconfig | None = None,
         programs: Iterable[str] | None = None,
         log: LogPolicy | None = None,
         limiter: CapacityLimiter | None = None,
@@ -70,7 +72,12 @@ class Collection:
             pin_path=pin_path,
             programs=None if programs is None else frozenset(programs),
             options=LoadOptions(
-                kernel_btf=kernel_btf, btf_cache=btf_cache, token=token, log=log or LogPolicy(), limiter=limiter
+                kernel_btf=kernel_btf,
+                btf_cache=btf_cache,
+                token=token,
+                kconfig=kconfig,
+                log=log or LogPolicy(),
+                limiter=limiter,
             ),
         )
         # One job for the whole collection: a hop to a thread costs as much as loading three small programs, and the
@@ -185,6 +192,7 @@ def load(
     kernel_btf: Btf | str | PathLike[str] | None = None,
     btf_cache: KernelBtfCache | None = None,
     token: int | None = None,
+    kconfig: Kconfig | None = None,
     programs: Iterable[str] | None = None,
     log: LogPolicy | None = None,
     limiter: CapacityLimiter | None = None,
@@ -200,6 +208,8 @@ def load(
     *kernel_btf*: types to relocate against instead of the running kernel's; a Btf, or the path of raw BTF or an ELF.
     *btf_cache*: the running kernel's types, shared among loads.
     *token*: the fd of a BPF token.
+    *kconfig*: options that count before the kernel's own configuration: lines of a .config, or values by name
+    ({"CONFIG_HZ": 250, "CONFIG_X": "m", "CONFIG_S": '"text"', "CONFIG_Y": None}).
     *programs*: load only these (default: all that the object does not mark with "?").
     *log*: when and how much the verifier logs.
     *limiter*: bounds how many loads run at once.
@@ -215,6 +225,7 @@ def load(
             kernel_btf=kernel_btf,
             btf_cache=btf_cache,
             token=token,
+            kconfig=kconfig,
             programs=programs,
             log=log,
             limiter=limiter,

@@ -120,4 +120,4 @@ class LoadContext:
         if name != KCONFIG:
             return spec.contents
         values = [extern for extern in externs if extern.kind is ExternKind.KCONFIG]
-        return {bytes(4): kconfig_contents(spec.value_size, values)}
+        return {bytes(4): kconfig_contents(spec.value_size, values, self.options.kconfig)}

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from aiobpf.btf import Btf
     from aiobpf.kernel.btf import KernelBtfCache
+    from aiobpf.runtime.kconfig_values import Kconfig
 
 
 @frozen
@@ -38,11 +39,13 @@ class LoadOptions:
     """What `aiobpf.load` passes on to each map and program.
 
     *kernel_btf* replaces the running kernel's types for CO-RE (a path or a Btf); *btf_cache* shares the running
-    kernel's among loads; *token* is the fd of a BPF token (6.9).
+    kernel's among loads; *token* is the fd of a BPF token (6.9); *kconfig* has options that count before the
+    running kernel's configuration.
     """
 
     kernel_btf: Btf | str | PathLike[str] | None = None
     btf_cache: KernelBtfCache | None = None
     token: int | None = None
+    kconfig: Kconfig | None = None
     log: LogPolicy = LogPolicy()
     limiter: CapacityLimiter | None = None

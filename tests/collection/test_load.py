@@ -307,6 +307,23 @@ async def test_kernel_configuration_is_read_into_kconfig() -> None:
     assert seen[5] == 0
 
 
+async def test_given_options_come_before_the_kernels_configuration() -> None:
+    options = {
+        "CONFIG_HZ": 77,
+        "CONFIG_BPF_SYSCALL": "n",
+        "CONFIG_IPV6": "m",
+        "CONFIG_CC_VERSION_TEXT": '"Q"',
+        "CONFIG_NO_SUCH_OPTION": True,
+    }
+    text = 'CONFIG_HZ=77\nCONFIG_BPF_SYSCALL=n\nCONFIG_IPV6=m\nCONFIG_CC_VERSION_TEXT="Q"\nCONFIG_NO_SUCH_OPTION=y\n'
+    for given in (options, text):
+        async with aiobpf.load(OBJECTS / "externs.bpf.o", programs=["configuration"], kconfig=given) as coll:
+            async with coll.attach():
+                for _ in range(50):
+                    os.getppid()
+            assert coll.variables["seen"].value == [kernel_version_code(), 77, 0, 2, ord("Q"), 1]
+
+
 @pytest.mark.requires("task kfuncs")
 async def test_kernel_functions_are_called_and_weak_ones_may_be_missing() -> None:
     async with aiobpf.load(OBJECTS / "externs.bpf.o", programs=["functions"]) as coll:

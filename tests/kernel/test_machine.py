@@ -137,6 +137,11 @@ def test_a_configuration_is_read_gzipped_or_not() -> None:
     assert parse_kernel_config(gzip.compress(text)) == expected
 
 
+def test_a_line_of_a_megabyte_is_a_line() -> None:
+    text = b"CONFIG_LONG=" + b"x" * (1 << 20) + b"\nCONFIG_HZ=250\n" + b"CONFIG_" * (1 << 17)
+    assert parse_kernel_config(text) == {"CONFIG_LONG": "x" * (1 << 20), "CONFIG_HZ": "250"}
+
+
 def test_without_a_configuration_it_says_where_it_looked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("aiobpf.kernel.kconfig._candidates", lambda _: [Path("/nowhere/config")])
     with pytest.raises(NotSupportedError, match="not found: /nowhere/config"):
