@@ -12,7 +12,9 @@ import os
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
+
+    from aiobpf.verifier import Origin, Refusal, RegisterState, Statistics, Step
 
 
 class BpfError(Exception):
@@ -133,8 +135,14 @@ class MapFullError(KernelError):
 class VerifierError(KernelError):
     """The kernel refused a program.
 
-    *log* is the verifier's whole log, *instruction* the index of the raw slot it stopped at (None if it does not say),
-    *source* the source line there ("exec.bpf.c:31  x = task->tgid;").
+    `str()` is short: the reason, the instruction, its source line, the registers that matter and where their values
+    came from, what it means and what to change. ``f"{error:full}"`` and `explain()` tell the whole story.
+
+    *reason* is the verifier's own sentence, or what was missing for a relocation or kernel function that the loader had
+    to leave out. *cause* names the rule that was broken ("unchecked-null"; `aiobpf.verifier.CAUSES` has all),
+    *explanation* says it in plain words and *hint* what to change; None where they are not known. *instruction* is the
+    raw slot that the verifier stopped at, *disassembly* that instruction with its symbols, *source* its source line
+    ("exec.bpf.c:31  x = task->tgid;"); None if the log does not say. *log* is the verifier's whole log.
     """
 
     def __init__(
@@ -145,28 +153,80 @@ class VerifierError(KernelError):
         *,
         log: str = "",
         instruction: int | None = None,
+        disassembly: str | None = None,
         source: str | None = None,
+        cause: str | None = None,
+        explanation: str | None = None,
         hint: str | None = None,
+        refusal: Refusal | None = None,
     ) -> None:
         super().__init__(errno, "BPF_PROG_LOAD", f"program {program!r}", hint)
         text = f"program {program!r} was rejected: {reason}"
         if instruction is not None:
             text += f" at instruction {instruction}"
-        if source:
-            text += f"\n  {source}"
-        if hint:
-            text += f"\n  {hint}"
+        values = refusal.short_lines() if refusal is not None else ()
+        self._summary = text
+        self._advice = tuple(line for line in (explanation, hint) if line)
+        for line in (source, disassembly and f"{instruction}: {disassembly}", *values, *self._advice):
+            if line:
+                text += f"\n  {line}"
         self.strerror = text
         self.args = (errno, text)
         self.program = program
         self.reason = reason
         self.log = log
         self.instruction = instruction
+        self.disassembly = disassembly
         self.source = source
+        self.cause = cause
+        self.explanation = explanation
+        self._refusal = refusal
 
     @property
     def log_lines(self) -> Sequence[str]:
         return self.log.splitlines()
+
+    # --- the log as values, read when it is asked for -----------------------------------------------------------------
+
+    @property
+    def refusal(self) -> Refusal:
+        """Everything that the log says, as values."""
+        if self._refusal is None:
+            from aiobpf.verifier import Refusal
+
+            self._refusal = Refusal(self.log)
+        return self._refusal
+
+    @property
+    def path(self) -> Sequence[Step]:
+        """The steps from the first instruction to the one that failed, newest last: the way that the verifier took."""
+        return self.refusal.path.steps
+
+    @property
+    def registers(self) -> Mapping[str, RegisterState]:
+        """The registers and stack slots there by name ("R1", "fp-8"), as far as the log says them."""
+        return self.refusal.registers
+
+    @property
+    def origins(self) -> Sequence[Origin]:
+        """Where the registers that the reason is about got their values, newest event first."""
+        return self.refusal.origins
+
+    @property
+    def statistics(self) -> Statistics | None:
+        """What the walk took: instructions, states, time."""
+        return self.refusal.statistics
+
+    def explain(self, steps: int = 20) -> str:
+        """The whole story: the last *steps* instructions between their source lines with what each changed, where the
+        offending values came from, the registers there, and the kernel's own report (7.3)."""
+        head = "\n  ".join((self._summary, *self._advice))
+        story = self.refusal.explain(steps)
+        return f"{head}\n\n{story}" if story else head
+
+    def __format__(self, spec: str) -> str:
+        """``full`` is `explain()`; everything else formats `str()`."""
+        return self.explain() if spec == "full" else format(str(self), spec)
 
 
 class MapKeyError(BpfError, KeyError):

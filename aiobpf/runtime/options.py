@@ -24,7 +24,8 @@ class LogPolicy:
     with a buffer of *size* bytes; one that is too small grows to what the kernel says it needs (6.4), else by steps of
     four, up to *max_size*. A log that is longer yet is kept in part: its end since 6.4, its beginning before. `always`
     asks for the log of programs that load as well; it is then their `Program.log`. Levels are the kernel's: 1 errors
-    and states at branches, 2 every instruction, 4 statistics only.
+    and states, 2 every way that was walked, 4 statistics only. Before 5.18 level 1 has states at branches alone: a
+    program refused there is asked about once more at level 2, if its log fits.
     """
 
     level: int = 1

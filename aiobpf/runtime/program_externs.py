@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from aiobpf import asm
 from aiobpf.btf import Function, Variable
 from aiobpf.errors import SpecError, UnresolvedSymbolError
-from aiobpf.runtime.verifier import POISONED_KFUNC
 from aiobpf.spec import EXTERN, ExternKind
 
 if TYPE_CHECKING:
@@ -15,6 +14,9 @@ if TYPE_CHECKING:
     from aiobpf.btf import Type
     from aiobpf.runtime.load_context import LoadContext
     from aiobpf.spec import Extern
+
+POISONED_KFUNC: Final = 2002000000
+"""The helper number that a call of a weak kernel function gets where it is missing: refused, if it is reached."""
 
 
 def resolve_externs(instructions: Instructions, context: LoadContext, fd_array: list[int]) -> None:

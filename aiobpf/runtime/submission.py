@@ -11,8 +11,6 @@ from aiobpf import asm, kernel
 from aiobpf.errors import KernelError, NotSupportedError, VerifierError, kernel_error
 from aiobpf.kernel import Feature, features
 from aiobpf.kernel.first_kernels import PROGRAM_TYPES_SINCE
-from aiobpf.runtime.verifier import explain, source_at
-from aiobpf.runtime.verifier_log import read_log
 from aiobpf.uapi import ProgramFlags, ProgramType
 
 if TYPE_CHECKING:
@@ -29,6 +27,8 @@ _SMALLEST = 128  # older kernels refuse a log below that (kernel/bpf/verifier.c,
 _GROWTH = 4
 _SLACK = 4096
 _MAX_INSTRUCTIONS = 1_000_000
+_BRANCHES, _EVERY_STEP = 1, 2
+"""Levels of the log."""
 
 
 @final
@@ -58,7 +58,7 @@ class Submission:
         the verifier's, but for a log that cannot be had whole.
         """
         if self.policy.always:
-            return self._without_what_is_missing()._load_with_log(None)
+            return self._without_what_is_missing()._load_with_log(None, self.policy.level)
         try:
             return self._attempt(None), ""
         except KernelError as quiet:
@@ -66,7 +66,14 @@ class Submission:
                 raise
             if quiet.errno in _TOO_NEW and (less := self._without_what_is_missing()) != self:
                 return less.load()
-            return self._load_with_log(quiet)
+            try:
+                return self._load_with_log(quiet, self.policy.level)
+            except VerifierError as refusal:
+                from aiobpf.verifier.path import shows_registers
+
+                if self.policy.level != _BRANCHES or shows_registers(refusal.log):
+                    raise
+                return self._load_with_registers(quiet, refusal)
 
     def _without_what_is_missing(self) -> Submission:
         """This without what the kernel is too old for and a program can do without; asked only once it was refused."""
@@ -76,7 +83,17 @@ class Submission:
             has_attach_type=self.has_attach_type and features.may_support(Feature.EXPECTED_ATTACH_TYPE, self.token),
         )
 
-    def _load_with_log(self, quiet: KernelError | None) -> tuple[OwnedFd, str]:
+    def _load_with_registers(self, quiet: KernelError, known: VerifierError) -> tuple[OwnedFd, str]:
+        """Before 5.18 (2e5766483c8c) only level 2 shows the registers at each step: as much of it as there is room for,
+        or what is known already."""
+        try:
+            return self._load_with_log(quiet, _EVERY_STEP)
+        except VerifierError as refusal:
+            if refusal.reason == known.reason:
+                raise
+        raise known
+
+    def _load_with_log(self, quiet: KernelError | None, level: int) -> tuple[OwnedFd, str]:
         policy = self.policy
         limit = min(policy.max_size, kernel.LOG_MAX)
         size = min(max(policy.size, _SMALLEST), limit)
@@ -84,7 +101,7 @@ class Submission:
         while True:
             log = bytearray(size)
             try:
-                fd = self._attempt(log)
+                fd = self._attempt(log, level)
             except KernelError as error:
                 known, text = text, kernel.log_text(log)
                 if not _is_cut(error, len(text), size):
@@ -108,7 +125,7 @@ class Submission:
         except KernelError as error:
             raise self._refused(error, text, is_cut=True) from error
 
-    def _attempt(self, log: bytearray | None) -> OwnedFd:
+    def _attempt(self, log: bytearray | None, level: int = 0) -> OwnedFd:
         spec, target = self.spec, self.target
         return kernel.load_program(
             spec.type,
@@ -127,7 +144,7 @@ class Submission:
             kernel_version=spec.kernel_version,
             ifindex=spec.ifindex,
             log=log,
-            log_level=0 if log is None else self.policy.level,
+            log_level=level,
             token=self.token,
         )
 
@@ -143,21 +160,9 @@ class Submission:
         """The error that says most of why the kernel refused."""
         if not log:
             return self._refused_unread(error)
-        # A log that was cut may end in the middle of a line, and well before the reason.
-        verdict = read_log(log.rpartition("\n")[0] if is_cut else log)
-        reason, hint = explain(self.instructions, verdict)
-        if is_cut and not verdict.reason:
-            reason = "the verifier's log is too long to hold the reason"
-            hint = "LogPolicy(max_size=...) makes room for it, LogPolicy(level=4) leaves out all but the end"
-        return VerifierError(
-            error.errno or 0,
-            self.spec.name,
-            reason,
-            log=log,
-            instruction=verdict.slot,
-            source=None if verdict.slot is None else source_at(self.instructions, verdict.slot),
-            hint=hint,
-        )
+        from aiobpf.runtime.verifier import refused  # what a program that loads has no use for
+
+        return refused(error.errno or 0, self.spec.name, self.instructions, log, is_cut=is_cut)
 
     def _refused_unread(self, error: KernelError) -> Exception:
         """Refused before the verifier wrote anything."""

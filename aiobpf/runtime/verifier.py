@@ -1,31 +1,78 @@
 """Why a program was refused: the verifier's log beside the program's own notes.
 
-`aiobpf.runtime.verifier_log` reads the log; here its slot becomes a source line, and what CO-RE or a missing kernel
-function left in the code becomes the name of what was missing.
+`aiobpf.verifier` reads the log; here its slots become source lines and instructions with their names, and what CO-RE or
+a missing kernel function left in the code becomes the name of what was missing.
 """
 
 from __future__ import annotations
 
-import re
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TypeVar, final
 
-from aiobpf.asm import COMMENT, EMPTY, Metadata
+from aiobpf.asm import COMMENT, EMPTY, Metadata, format_instruction
 from aiobpf.btf import CORE_RELOCATION, LINE, describe_relocation
-from aiobpf.errors import AsmError
+from aiobpf.btf.core_fixup import POISON_HELPER
+from aiobpf.errors import AsmError, VerifierError
+from aiobpf.runtime.program_externs import POISONED_KFUNC
 from aiobpf.spec import EXTERN
+from aiobpf.verifier import Diagnosis, Refusal, Report
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from aiobpf.asm import Instructions, Key
-    from aiobpf.runtime.verifier_log import Verdict
+    from aiobpf.asm import Instruction, Instructions, Key
 
 T = TypeVar("T")
 
-POISON = 0xBAD2310
-"""What CO-RE leaves in an instruction it could not relocate: a call of this helper (195896080)."""
-POISONED_KFUNC = 2002000000
-"""The kfunc number left where a weak kfunc is missing."""
+
+def refused(errno: int, program: str, instructions: Instructions, log: str, *, is_cut: bool = False) -> VerifierError:
+    """The error for a program that the verifier refused, with a *log* of whatever length, which may be cut."""
+    refusal = Refusal(log, ProgramNotes(instructions), is_cut=is_cut)
+    slot = refusal.verdict.slot
+    reason = refusal.verdict.reason
+    if not reason and is_cut:
+        return VerifierError(
+            errno, program, "the verifier's log is too long to hold the reason", log=log, instruction=slot,
+            source=None if slot is None else source_at(instructions, slot), refusal=refusal,
+            hint="LogPolicy(max_size=...) makes room for it, LogPolicy(level=4) leaves out all but the end",
+        )  # fmt: skip
+    found = _missing(instructions, slot, reason) or refusal.diagnosis
+    explanation: str | None
+    hint: str | None
+    if found is not None:
+        explanation, hint = found.explanation, found.hint
+    else:  # in the kernel's own words, where it has some
+        report = refusal.verdict.report or Report()
+        explanation, hint = report.reason or None, report.suggestion or None
+    if found is not None and found.name in _NAMED:
+        reason, explanation = found.explanation, None
+    return VerifierError(
+        errno, program, reason or "the kernel gives no reason", log=log, instruction=slot,
+        disassembly=None if slot is None else instruction_text(instructions, slot),
+        source=None if slot is None else source_at(instructions, slot),
+        cause=None if found is None else found.name, explanation=explanation, hint=hint, refusal=refusal,
+    )  # fmt: skip
+
+
+_NAMED = frozenset({"poison", "missing-kfunc"})
+"""Causes whose reason, in the verifier's words, is the number of a helper that nobody has."""
+
+
+@final
+class ProgramNotes:
+    """A program's notes for the story of its refusal."""
+
+    def __init__(self, instructions: Instructions) -> None:
+        self._instructions = instructions
+
+    def source(self, slot: int, /) -> str | None:
+        return source_at(self._instructions, slot)
+
+    def text(self, slot: int, /) -> str | None:
+        return instruction_text(self._instructions, slot)
+
+
+def instruction_text(instructions: Instructions, slot: int) -> str | None:
+    """The instruction at *slot* with the names that it refers to, or None if none begins there."""
+    instruction = _instruction_at(instructions, slot)
+    return None if instruction is None else format_instruction(instruction)
 
 
 def source_at(instructions: Instructions, slot: int) -> str | None:
@@ -51,51 +98,34 @@ def _last_until(instructions: Instructions, key: Key[T], slot: int) -> tuple[int
     return found
 
 
-def explain(instructions: Instructions, verdict: Verdict) -> tuple[str, str | None]:
-    """The reason in words that name what was missing, and what to do about it where that is known."""
-    reason = verdict.reason or "the kernel gives no reason"
-    metadata = _metadata_at(instructions, verdict.slot)
-    if metadata:
-        relocation = metadata.get(CORE_RELOCATION)
-        if relocation is not None and str(POISON) in reason:
-            return f"it reaches what this kernel does not have: {describe_relocation(relocation)}", (
-                "guard it with bpf_core_field_exists() or bpf_core_type_exists(), or use a flavour of the type that "
-                "this kernel has"
-            )
-        extern = metadata.get(EXTERN)
-        if extern is not None and str(POISONED_KFUNC) in reason:
-            return (
-                f"it calls the weak kernel function {extern.name!r}, which this kernel does not have",
-                f"guard the call with `if ({extern.name})` or bpf_ksym_exists({extern.name})",
-            )
-    for pattern, hint in _HINTS:
-        if re.search(pattern, reason):
-            return reason, hint
-    return reason, f"{verdict.explanation} {verdict.suggestion}".strip() or None
+def _missing(instructions: Instructions, slot: int | None, reason: str) -> Diagnosis | None:
+    """What the loader had to leave out at *slot*, by name."""
+    metadata = _metadata_at(instructions, slot)
+    relocation = metadata.get(CORE_RELOCATION)
+    if relocation is not None and f"unknown#{POISON_HELPER}" in reason:
+        return Diagnosis(
+            "poison",
+            f"it reaches what this kernel does not have: {describe_relocation(relocation)}",
+            "guard it with bpf_core_field_exists() or bpf_core_type_exists(), or use a flavour of the type that "
+            "this kernel has",
+        )
+    extern = metadata.get(EXTERN)
+    if extern is not None and f"unknown#{POISONED_KFUNC}" in reason:
+        return Diagnosis(
+            "missing-kfunc",
+            f"it calls the weak kernel function {extern.name!r}, which this kernel does not have",
+            f"guard the call with `if ({extern.name})` or bpf_ksym_exists({extern.name})",
+        )
+    return None
 
 
 def _metadata_at(instructions: Instructions, slot: int | None) -> Metadata:
+    instruction = None if slot is None else _instruction_at(instructions, slot)
+    return EMPTY if instruction is None else instruction.metadata
+
+
+def _instruction_at(instructions: Instructions, slot: int) -> Instruction | None:
     try:
-        return EMPTY if slot is None else instructions.at_slot(slot).metadata
+        return instructions.at_slot(slot)
     except AsmError:  # the log is text: a slot that no instruction begins at is no reason for another error
-        return EMPTY
-
-
-_HINTS: Sequence[tuple[str, str]] = (
-    (r"R\d+ invalid mem access '(?:scalar|inv)'", "that register holds a plain number, not a pointer that it knows: "
-     "read kernel memory with BPF_CORE_READ() or bpf_probe_read_kernel()"),
-    (r"R\d+ invalid mem access '(?:map_value|mem|sock|\w+)_or_null'", "check the pointer against NULL before its use"),
-    (r"(?:Unreleased reference|reference has not been released)", "every path must submit, discard or release what it "
-     "reserved or acquired"),
-    (r"(?:back-edge|infinite loop detected)", "bound the loop by a constant, or use bpf_loop() or bpf_for()"),
-    (r"BPF program is too large", "the verifier walked a million instructions: shorten loops, or split the program"),
-    (r"combined stack size|stack size \d+ exceeds|invalid (?:write|read) (?:to|from) stack",
-     "a program has 512 bytes of stack: move large values into a per-CPU array"),
-    (r"number of funcs in func_info", "a function passed to a helper as a callback (bpf_for_each_map_elem, bpf_loop) "
-     "needs Linux 5.13"),
-    (r"unknown func|invalid func", "this kernel, or this program type, has no such helper"),
-    (r"cannot call GPL", 'the helper is for GPL programs: char LICENSE[] SEC("license") = "GPL";'),
-    (r"misaligned (?:packet|value|stack|context) access", "read it in smaller pieces, or align the member"),
-    (r"invalid access to (?:packet|map value|mem)", "compare the offset with the end (data_end, the size) before the "
-     "access, in a form that the compiler keeps"),
-)  # fmt: skip
+        return None

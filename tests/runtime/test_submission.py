@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 OBJECTS = Path(__file__).parent.parent / "objects"
-REFUSAL = b"0: (79) r0 = *(u64 *)(r1 +0)\nR1 invalid mem access 'scalar'\nprocessed 1 insns\n"
+STATE = b"0: R1=scalar() R10=fp0\n"
+REFUSAL = STATE + b"0: (79) r0 = *(u64 *)(r1 +0)\nR1 invalid mem access 'scalar'\nprocessed 1 insns\n"
 CODE = Instructions([asm.mov(R0, 0), asm.exit_()])
 SPEC = ProgramSpec(name="p", type=ProgramType.XDP, instructions=CODE, license="GPL")
 
@@ -106,7 +107,7 @@ def test_where_no_log_can_help_none_is_asked_for(fake: Callable[..., Kernel], er
 
 
 def test_the_log_takes_the_room_that_the_kernel_says(fake: Callable[..., Kernel]) -> None:
-    long = b"1: (95) exit\n" * 80_000 + REFUSAL
+    long = STATE + b"1: (95) exit\n" * 80_000 + REFUSAL
     verifier = fake(lambda size: (errno.ENOSPC if 0 < size < len(long) else errno.EACCES, long, len(long) + 1))
     with pytest.raises(VerifierError) as caught:
         submission().load()
@@ -116,7 +117,7 @@ def test_the_log_takes_the_room_that_the_kernel_says(fake: Callable[..., Kernel]
 
 @pytest.mark.parametrize("full", [errno.ENOSPC, errno.EFAULT])
 def test_an_older_kernel_s_log_grows_by_steps(fake: Callable[..., Kernel], full: int) -> None:
-    long = b"1: (95) exit\n" * 100_000 + REFUSAL
+    long = STATE + b"1: (95) exit\n" * 100_000 + REFUSAL
     verifier = fake(lambda size: (full if 0 < size < len(long) else errno.EACCES, long, 0))
     with pytest.raises(VerifierError, match="invalid mem access") as caught:
         submission().load()
@@ -125,7 +126,7 @@ def test_an_older_kernel_s_log_grows_by_steps(fake: Callable[..., Kernel], full:
 
 
 def test_a_log_without_end_stops_at_the_policy_s_size(fake: Callable[..., Kernel]) -> None:
-    verifier = fake(lambda size: (errno.ENOSPC if size else errno.E2BIG, b"1: (95) exit\n" * 100_000, 0))
+    verifier = fake(lambda size: (errno.ENOSPC if size else errno.E2BIG, STATE + b"1: (95) exit\n" * 100_000, 0))
     with pytest.raises(VerifierError, match="too long to hold the reason") as caught:
         submission(LogPolicy(max_size=1 << 18)).load()
     assert caught.value.errno == errno.E2BIG, "the first try's: ENOSPC is about the log alone"
@@ -143,7 +144,7 @@ def test_a_kernel_that_takes_no_log_so_large_is_asked_no_further(fake: Callable[
     def answer(size: int) -> tuple[int, bytes, int]:
         if size > 1 << 24:
             return errno.EINVAL, b"", 0
-        return (errno.ENOSPC if size else errno.EACCES), b"1: (95) exit\n" * (size // 13 + 1), 0
+        return (errno.ENOSPC if size else errno.EACCES), STATE + b"1: (95) exit\n" * (size // 13 + 1), 0
 
     verifier = fake(answer)
     with pytest.raises(VerifierError) as caught:
@@ -166,6 +167,36 @@ def test_a_log_that_does_not_fit_keeps_no_program_from_loading(fake: Callable[..
     assert isinstance(fd, OwnedFd)
     assert len(log) == (1 << 17) - 1
     assert verifier.sizes == [1 << 16, 1 << 17, 0]
+
+
+def test_a_kernel_whose_level_1_shows_no_registers_is_asked_at_level_2(fake: Callable[..., Kernel]) -> None:
+    bare = REFUSAL.removeprefix(STATE)
+
+    def answer(size: int) -> tuple[int, bytes, int]:
+        return errno.EACCES, REFUSAL if verifier.options[-1]["log_level"] == 2 else bare, 0
+
+    verifier = fake(answer)
+    with pytest.raises(VerifierError, match="R1 is a number of which nothing is known") as caught:
+        submission().load()
+    assert [options["log_level"] for options in verifier.options] == [0, 1, 2]
+    assert caught.value.registers["R1"].is_scalar
+    with pytest.raises(VerifierError):
+        submission(LogPolicy(level=2)).load()
+    assert len(verifier.options) == 5, "who asks for a level gets it, once"
+
+
+def test_a_log_of_level_2_that_does_not_fit_leaves_that_of_level_1(fake: Callable[..., Kernel]) -> None:
+    bare = REFUSAL.removeprefix(STATE)
+
+    def answer(size: int) -> tuple[int, bytes, int]:
+        if verifier.options[-1]["log_level"] == 2:
+            return errno.ENOSPC, STATE + b"1: (95) exit\n" * 100_000, 0
+        return errno.EACCES, bare, 0
+
+    verifier = fake(answer)
+    with pytest.raises(VerifierError, match="R1 invalid mem access 'scalar'") as caught:
+        submission(LogPolicy(max_size=1 << 17)).load()
+    assert caught.value.log == bare.decode()
 
 
 def test_privileges_are_named_where_nothing_was_logged(fake: Callable[..., Kernel]) -> None:
