@@ -336,6 +336,7 @@ FEATURES = {
     ),
     "task kfuncs": Feature((6, 2), lambda: has_kernel_function("bpf_task_from_pid")),
     "struct_ops links": Feature((6, 4), has_struct_ops_links, option_is_off("CONFIG_BPF_JIT")),
+    "sched_ext": Feature((6, 12), Path("/sys/kernel/sched_ext").exists, option_is_off("CONFIG_SCHED_CLASS_EXT")),
     "arenas": Feature((6, 9), lambda: has_map_type("ARENA")),
     "netfilter programs": Feature(
         (6, 4), lambda: has_program_type("NETFILTER"), option_is_off("CONFIG_NETFILTER_BPF_LINK")

@@ -34,6 +34,7 @@ REFUSED = {
 NEWER = {
     "arena": "libbpf knows arenas since 1.4",
     "arena_strict": "libbpf knows arenas since 1.4",
+    "sched_ext": "libbpf knows .struct_ops.link since 1.2",
     "struct_ops": "libbpf knows .struct_ops.link since 1.2, members that the kernel lacks and '?' sections since 1.5",
 }
 """What the libbpf of the machine (Debian 12: 1.1) does not know: not asked."""
