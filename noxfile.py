@@ -87,6 +87,20 @@ def docs(session: nox.Session) -> None:
 
 
 @nox.session
+def fuzz(session: nox.Session) -> None:
+    """Fuzz each target by coverage, a minute each (``nox -s fuzz -- elf btf --seconds 600``); into build/fuzz.
+
+    Where atheris has no wheel the same changes are made by chance.
+    """
+    try:
+        install(session, "fuzz")
+    except nox.command.CommandFailed:
+        session.warn("atheris cannot be installed here: fuzzing without coverage")
+        install(session, "test")
+    session.run("python", "-m", "tests.fuzz", *session.posargs)
+
+
+@nox.session
 def objects(session: nox.Session) -> None:
     """Compile every BPF C source anew and compare with the committed object (needs clang)."""
     install(session, "test")

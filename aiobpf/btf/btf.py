@@ -187,6 +187,10 @@ class Btf:
         """
         return self._string(offset, None)
 
+    def text_at(self, offset: int, /) -> str:
+        """As `string_at`, cut after 1024 bytes: a line of source may be longer, and is cut rather than refused."""
+        return self._string(offset, NAME_LIMIT, is_cut=True)
+
     @property
     def raw_strings(self) -> bytes:
         """The bytes of its string table, without its base's."""
@@ -232,6 +236,12 @@ class Btf:
             self._tags = self._decl_tags()
         return tuple(map(self.name_at, self._tags.get(id, {}).get(component, ())))
 
+    def __copy__(self) -> Btf:
+        return self
+
+    def __deepcopy__(self, memo: object) -> Btf:
+        return self  # nothing of it changes: a spec that is copied deeply keeps its types
+
     def __repr__(self) -> str:
         return f"<Btf of {len(self.types)} types, {self.byte_order}-endian{', split' if self._base else ''}>"
 
@@ -258,13 +268,15 @@ class Btf:
                 chosen.append(self.type_by_id(self._first_id + index))
         return chosen
 
-    def _string(self, offset: int, limit: int | None) -> str:
+    def _string(self, offset: int, limit: int | None, *, is_cut: bool = False) -> str:
         for strings in self._strings:
             if strings.first <= offset < strings.end:
                 start = strings.start + offset - strings.first
                 last = strings.start + strings.end - strings.first
                 end = strings.data.find(b"\0", start, last if limit is None else min(last, start + limit + 1))
-                if end < 0:
+                if end < 0 and is_cut and limit is not None:
+                    end = start + limit
+                elif end < 0:
                     raise BtfError(f"the name at {offset} of the strings has more than {limit} bytes")
                 return strings.data[start:end].decode(errors="backslashreplace")
         raise BtfError(f"string {offset} is past the end of the strings at {self._strings[0].end}")

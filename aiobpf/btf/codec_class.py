@@ -27,7 +27,8 @@ from aiobpf.btf.codec_shape import (
 from aiobpf.btf.codec_union import UnionValue
 from aiobpf.errors import CodecError
 
-_MAX_NAMED_VALUES = 1 << 16
+_MAX_NAMED_VALUES = 1 << 13
+"""An enum class takes 20 us a member to make; the kernel's largest enums have a few hundred."""
 _MAX_DEFAULT_PARTS = 4096
 
 

@@ -305,13 +305,12 @@ class ShapeReader:
     def read(self, type: Type) -> Shape:  # noqa: A002
         """The shape of *type*, or CodecError."""
         try:
-            return self._read(type)
+            # Nowhere else: an element or member that is a variable could be one of the type that it is in.
+            return self._read(type.type if isinstance(type, Variable) else type)
         except BtfError as error:
             raise CodecError(str(error)) from error
 
     def _read(self, type: Type) -> Shape:  # noqa: A002
-        if isinstance(type, Variable):
-            type = type.type  # noqa: A001
         name = strip_modifiers(type).name  # a typedef names the anonymous struct or enum below it
         stripped = strip_qualifiers(type)
         if isinstance(stripped, Int):

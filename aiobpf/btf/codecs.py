@@ -33,7 +33,9 @@ if TYPE_CHECKING:
 
     from aiobpf.btf.types import Type
 
-_MAX_PADDED = 1 << 24
+_MAX_PADDED = 1 << 16
+"""Bytes that a record cut short is filled up to: a few bytes must not become millions of objects."""
+_MAX_EMPTY = 1 << 20
 
 
 @final
@@ -117,9 +119,9 @@ class Codec:
         return self._decoder.decode_all(view[: count * step], step)
 
     def _decode_empty(self, count: int | None, step: int) -> list[Any]:
-        if step < 0 or count is None:
+        if step < 0 or count is None or self.size:
             raise CodecError(f"{self.name}: a count and a stride are needed to decode values of {self.size} bytes")
-        if count > _MAX_PADDED:
+        if count > _MAX_EMPTY:
             raise CodecError(f"{self.name}: {count} values of no bytes")
         return [self._decoder.decode_one(b"", 0) for _ in range(count)]
 

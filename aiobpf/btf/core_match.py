@@ -81,29 +81,33 @@ class _TooDeepError(CoreRelocationError):
     """The types are nested beyond what libbpf and the kernel compare."""
 
 
-class _Budget:
-    """Counts comparisons: a function type whose parameters are function types ... doubles the work at each level."""
+class Budget:
+    """Counts comparisons: a function type whose parameters are function types ... doubles the work at each level.
 
-    __slots__ = ("left",)
+    One serves all relocations of an object: a thousand types of one name and a thousand relocations are a million.
+    """
 
-    def __init__(self) -> None:
-        self.left = _MAX_COMPARISONS
+    __slots__ = ("_left", "_limit")
 
-    def spend(self) -> None:
-        self.left -= 1
-        if self.left < 0:
-            raise CoreRelocationError(f"comparing the types takes more than {_MAX_COMPARISONS} steps")
+    def __init__(self, limit: int = _MAX_COMPARISONS) -> None:
+        self._left = self._limit = limit
+
+    def spend(self, steps: int = 1) -> None:
+        """Count *steps*; CoreRelocationError where there have been too many."""
+        self._left -= steps
+        if self._left < 0:
+            raise CoreRelocationError(f"comparing the types takes more than {self._limit} steps")
 
 
-def types_compatible(local: Type, target: Type) -> bool:
+def types_compatible(local: Type, target: Type, budget: Budget | None = None) -> bool:
     """Whether the target's type of the same name may stand for the local one: kinds agree, through pointers and arrays.
 
     The caller has compared the names.
     """
-    return same_kind(local, target) and _compatible(local, target, _MAX_DEPTH, _Budget())
+    return same_kind(local, target) and _compatible(local, target, _MAX_DEPTH, budget or Budget())
 
 
-def _compatible(local: Type, target: Type, level: int, budget: _Budget) -> bool:
+def _compatible(local: Type, target: Type, level: int, budget: Budget) -> bool:
     if level <= 0:
         raise _TooDeepError("the types are nested too deep to compare")
     for _ in range(_MAX_DEPTH):
@@ -131,20 +135,20 @@ def _compatible(local: Type, target: Type, level: int, budget: _Budget) -> bool:
     raise _TooDeepError("the types are nested too deep to compare")
 
 
-def types_match(local: Type, target: Type) -> bool:
+def types_match(local: Type, target: Type, budget: Budget | None = None) -> bool:
     """Whether *target* has everything that *local* says: ``bpf_core_type_matches``.
 
     Each local member and enumerator must be in the target by name, and match in turn; behind a pointer a struct counts
     by name and kind alone, and may be a forward declaration. Integers match in size and signedness, arrays in length.
     """
-    return _Matcher().match(local, target, behind_pointer=False, level=_MAX_DEPTH)
+    return _Matcher(budget or Budget()).match(local, target, behind_pointer=False, level=_MAX_DEPTH)
 
 
 class _Matcher:
     __slots__ = ("_budget", "_known")
 
-    def __init__(self) -> None:
-        self._budget = _Budget()
+    def __init__(self, budget: Budget) -> None:
+        self._budget = budget
         self._known: dict[tuple[int, int], tuple[bool, Type, Type]] = {}
 
     def match(self, local: Type, target: Type, *, behind_pointer: bool, level: int) -> bool:
@@ -187,7 +191,7 @@ class _Matcher:
                 return local.is_union == target.is_union
             return behind_pointer and isinstance(target, Union if local.is_union else Struct)
         if isinstance(local, Enum):
-            return isinstance(target, Enum) and _enumerators_match(local, target)
+            return isinstance(target, Enum) and self._match_enumerators(local, target)
         if isinstance(local, Int):
             return isinstance(target, Int) and (local.size, local.is_signed) == (target.size, target.is_signed)
         return isinstance(local, Void) and isinstance(target, Void)
@@ -217,9 +221,9 @@ class _Matcher:
             # libbpf takes "nested too deep" inside a member for "this member does not match", not for a broken object.
             return False
 
-
-def _enumerators_match(local: Enum, target: Enum) -> bool:
-    if len(local.enumerators) > len(target.enumerators):
-        return False
-    theirs = {essential_name(enumerator.name) for enumerator in target.enumerators}
-    return all(essential_name(enumerator.name) in theirs for enumerator in local.enumerators)
+    def _match_enumerators(self, local: Enum, target: Enum) -> bool:
+        if len(local.enumerators) > len(target.enumerators):
+            return False
+        self._budget.spend(len(target.enumerators))
+        theirs = {essential_name(enumerator.name) for enumerator in target.enumerators}
+        return all(essential_name(enumerator.name) in theirs for enumerator in local.enumerators)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, final
 
 from aiobpf.btf.core_access import format_path, parse_access
 from aiobpf.btf.core_fixup import Fixup
+from aiobpf.btf.core_match import Budget
 from aiobpf.btf.core_relocation import CORE_RELOCATION, CoreRelocation, CoreRelocationKind
 from aiobpf.btf.core_target import target_of
 from aiobpf.btf.core_value import enumerator_value, field_value, may_resize, type_value
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     ByteOrder = Literal["little", "big"]
 
 _K = CoreRelocationKind
+_MAX_COMPARISONS = 500_000
+"""About a second. All objects of libbpf-tools together take some thousands."""
 
 
 @final
@@ -49,7 +52,16 @@ class CoreRelocator:
     its type narrows the candidates of the next, as in libbpf.
     """
 
-    __slots__ = ("_byte_order", "_candidates", "_known", "_local_type_id", "_more_targets", "_on_match", "_targets")
+    __slots__ = (
+        "_budget",
+        "_byte_order",
+        "_candidates",
+        "_known",
+        "_local_type_id",
+        "_more_targets",
+        "_on_match",
+        "_targets",
+    )
 
     def __init__(
         self,
@@ -67,6 +79,7 @@ class CoreRelocator:
         self._byte_order: ByteOrder = byte_order
         self._local_type_id = local_type_id
         self._on_match = on_match
+        self._budget = Budget(_MAX_COMPARISONS)
         self._candidates: dict[Type, list[tuple[Target, Type]]] = {}
         # Narrowing never changes an answer that was given: the candidates left are those that agreed on it.
         self._known: dict[tuple[Type, str, CoreRelocationKind], Fixup] = {}
@@ -113,7 +126,7 @@ class CoreRelocator:
         chosen_path: Path | None = None
         matching: list[tuple[Target, Type]] = []
         for target, candidate in candidates:
-            found = target.match(path, candidate, kind)
+            found = target.match(path, candidate, kind, self._budget)
             if found is None:
                 continue
             fixup = self._fixup(relocation, path, found, target)

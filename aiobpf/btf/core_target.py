@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple, final
 
 from aiobpf.btf.core_access import MAX_STEPS, Path, Step, byte_size, is_flexible
-from aiobpf.btf.core_match import essential_name, fields_compatible, types_compatible, types_match
+from aiobpf.btf.core_match import Budget, essential_name, fields_compatible, types_compatible, types_match
 from aiobpf.btf.core_relocation import CoreRelocationKind
 from aiobpf.btf.types import Array, Enum, Int, Struct, Type, Union, strip_qualifiers
 from aiobpf.errors import CoreRelocationError
@@ -70,13 +70,14 @@ class Target:
         """Whether *composite*, or an anonymous member of it, has a member of that name."""
         return name in self._members_of(composite)
 
-    def match(self, local: Path, candidate: Type, kind: CoreRelocationKind) -> Path | None:
-        """The path in *candidate* that *local* stands for, or None when it has none."""
+    def match(self, local: Path, candidate: Type, kind: CoreRelocationKind, budget: Budget) -> Path | None:
+        """The path in *candidate* that *local* stands for, or None when it has none; *budget* pays for the search."""
+        budget.spend()
         if kind.is_type_based:
             rule = types_match if kind is CoreRelocationKind.TYPE_MATCHES else types_compatible
-            return Path(candidate, (), 0) if rule(local.root, candidate) else None
+            return Path(candidate, (), 0) if rule(local.root, candidate, budget) else None
         if kind.is_enum_based:
-            return _match_enumerator(local, candidate)
+            return _match_enumerator(local, candidate, budget)
         return self._match_field(local, candidate)
 
     def _match_field(self, local: Path, candidate: Type) -> Path | None:
@@ -137,10 +138,11 @@ class Target:
         return places
 
 
-def _match_enumerator(local: Path, candidate: Type) -> Path | None:
+def _match_enumerator(local: Path, candidate: Type, budget: Budget) -> Path | None:
     enum = strip_qualifiers(candidate)
     if not isinstance(enum, Enum):
         return None
+    budget.spend(len(enum.enumerators))
     wanted = essential_name(local.steps[0].name or "")
     for index, enumerator in enumerate(enum.enumerators):
         if essential_name(enumerator.name) == wanted:

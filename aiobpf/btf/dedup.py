@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 _UNIQUE: Final = frozenset({Kind.VAR, Kind.DATASEC})
 """Two variables are two, however alike (libbpf merges neither)."""
 _VLEN: Final = 0xFF_FFFF
+_MAX_ROUNDS: Final = 16
 
 
 @frozen
@@ -53,12 +54,16 @@ def deduplicate(btf: Btf) -> Deduplicated:
     _check(types, references)
     names = _Names(btf)
     ambiguous: set[tuple[object, ...]] = set()
+    rounds = 0
     while True:
         classes = _divide(types, references, names, ambiguous)
         torn = _torn(types, classes, names) - ambiguous
         if not torn:
             break
-        ambiguous |= torn
+        # A kernel takes two rounds. A file made for it may take one for each of its types: then none is merged with
+        # its declaration any more, which is correct too.
+        rounds += 1
+        ambiguous |= torn if rounds < _MAX_ROUNDS else _declared(types, names)
     return _rewrite(btf, types, references, classes, names)
 
 
@@ -232,8 +237,11 @@ def _torn(types: list[array[int]], classes: list[int], names: _Names) -> set[tup
             and first.setdefault(forward, classes[number]) != classes[number]
         ):
             torn.add(forward)
-    declared = {forward for words in types if _is_forward(words) and (forward := _forward_of(words, names)) is not None}
-    return torn & declared
+    return torn & _declared(types, names)
+
+
+def _declared(types: list[array[int]], names: _Names) -> set[tuple[object, ...]]:
+    return {forward for words in types if _is_forward(words) and (forward := _forward_of(words, names)) is not None}
 
 
 def _rewrite(

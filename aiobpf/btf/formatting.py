@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 _MAX_CHAIN: Final = 64
 _MAX_NESTING: Final = 16
 _MAX_PIECES: Final = 20_000
+_MAX_PIECES_OF_A_NAME: Final = 256
+_MAX_CHARACTERS: Final = 1 << 22
+"""Of all pieces, each as often as it is inside of others: any piece may have names of 64 KB."""
 _CUT: Final = "/* ... */"
 
 
@@ -56,11 +59,13 @@ def format_c(subject: Type | Btf) -> str:
 class Writer:
     """Declarations as C writes them, around the names that the methods below give."""
 
-    __slots__ = ("_in_full", "_pieces_left")
+    __slots__ = ("_characters_left", "_in_full", "_pieces_left")
 
     def __init__(self, *, in_full: bool) -> None:
         self._in_full = in_full
-        self._pieces_left = _MAX_PIECES
+        # A name is part of error messages, of which a hostile file may cause thousands.
+        self._pieces_left = _MAX_PIECES if in_full else _MAX_PIECES_OF_A_NAME
+        self._characters_left = _MAX_CHARACTERS
 
     # What a header, which must compile, does otherwise.
 
@@ -98,7 +103,13 @@ class Writer:
             prefix = {Linkage.STATIC: "static ", Linkage.EXTERN: "extern "}.get(type.linkage, "")
             return f"{prefix}{self.declaration(type.type, type.name, 0)};"
         if isinstance(type, DataSection):
-            return "\n".join([f"/* {type.name} */", *(self.definition(each.variable) for each in type.variables)])
+            lines = [f"/* {type.name} */"]
+            for each in type.variables:
+                if not self.may_write(0):
+                    lines.append(_CUT)
+                    break
+                lines.append(self.definition(each.variable))
+            return "\n".join(lines)
         return f"{self.declaration(type, '', 0)};"
 
     def declaration(self, type: Type, name: str, nesting: int) -> str:  # noqa: A002
@@ -128,7 +139,9 @@ class Writer:
                 found = found.type.return_type
             else:
                 base = self.base(found, nesting)
-                return " ".join(part for part in (*qualifiers, base, text) if part)
+                whole = " ".join(part for part in (*qualifiers, base, text) if part)
+                self._characters_left -= len(whole)
+                return whole
         return f"{self.too_deep()} {text}"
 
     def _parameters(self, parameters: tuple[Parameter, ...], nesting: int) -> str:
@@ -162,7 +175,12 @@ class Writer:
         indent = "\t" * (nesting + 1)
         lines: list[str] = []
         if isinstance(type, Enum):
-            lines = [f"{indent}{each.name} = {each.value}," for each in type.enumerators]
+            for enumerator in type.enumerators:
+                if not self.may_write(nesting):
+                    lines.append(f"{indent}{_CUT}")
+                    break
+                lines.append(f"{indent}{enumerator.name} = {enumerator.value},")
+                self._characters_left -= len(lines[-1])
         else:
             for member in type.members:
                 if not self.may_write(nesting):
@@ -175,7 +193,7 @@ class Writer:
 
     def may_write(self, nesting: int) -> bool:
         self._pieces_left -= 1
-        return nesting < _MAX_NESTING and self._pieces_left > 0
+        return nesting < _MAX_NESTING and self._pieces_left > 0 and self._characters_left > 0
 
 
 def _qualifier(type: Const | Volatile | Restrict | TypeTag) -> str:  # noqa: A002

@@ -114,7 +114,7 @@ class Lines(Sequence[Line]):
     def _text(self, offset: int) -> str:
         text = self._texts.get(offset)
         if text is None:
-            text = self._texts[offset] = self._types.string_at(offset)
+            text = self._texts[offset] = self._types.text_at(offset)
         return text
 
     def __len__(self) -> int:

@@ -99,13 +99,22 @@ def declarator(tokens: list[str], base: Type, declaration: str) -> tuple[str, Ty
     name = tokens.pop(0)
     counts = []
     while len(tokens) >= 3 and tokens[0] == "[" and tokens[1][0].isdigit() and tokens[2] == "]":
-        counts.append(int(tokens[1], 0))
+        counts.append(number(tokens[1]))
         del tokens[:3]
     for count in reversed(counts):
         type_ = Array(type_, _INDEX, count)
     if isinstance(type_, Void):
         raise SpecError(f"{name!r} is declared void")
     return name, type_
+
+
+def number(token: str) -> int:
+    """A number as C has it: decimal, 0x hexadecimal, 0 octal."""
+    is_octal = token.startswith("0") and token.isdigit() and len(token) > 1
+    try:
+        return int(token, 8 if is_octal else 0)
+    except ValueError:  # 08, or more digits than Python converts
+        raise SpecError(f"{token[:40]!r} is no number") from None
 
 
 def tokenize(text: str) -> list[str]:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from aiobpf.elf.relocations import Places
 
 _POINTER_SIZE = 8
+_MAX_ENTRIES = 1 << 32
 
 
 def read_contents(definitions: list[MapDefinition], relocations: list[Relocation], places: Places) -> None:
@@ -35,6 +36,8 @@ def read_contents(definitions: list[MapDefinition], relocations: list[Relocation
         index, remainder = divmod(relocation.offset - definition.values_offset, _POINTER_SIZE)
         if remainder:
             raise ElfError(f"{where}: in the middle of a pointer of map {definition.spec.name!r}")
+        if index >= _MAX_ENTRIES:
+            raise ElfError(f"{where}: map {definition.spec.name!r} has no element {index}")
         key = index.to_bytes(4, places.file.byte_order)
         definition.spec.contents[key] = _target(definition, relocation, places, where)
 

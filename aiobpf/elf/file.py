@@ -34,6 +34,10 @@ flags, size of this header, size and number of segments and of sections, the sec
 _SECTION_HEADER_SIZE = 64
 _SECTION_HEADER = {"little": "<IIQQQQIIQQ", "big": ">IIQQQQIIQQ"}
 _XINDEX = 0xFFFF
+_MAX_OVERLAP = 2
+_NAMES_A_BYTE = 8
+"""What names may come to, for each byte of their table. Linkers let ".text" be the end of ".rel.text"; without a limit,
+a table of a megabyte would be a megabyte for each of 65,000 sections."""
 _MAX_SECTIONS = 0xFFFF
 """More needs extended numbering, which no BPF object does: compilers make tens, `-ffunction-sections` thousands."""
 
@@ -62,7 +66,8 @@ class Section(NamedTuple):
 class ElfFile:
     """A 64-bit relocatable ELF file for BPF, of either byte order.
 
-    Invariant: any bytes give an ElfFile or an ElfError; what a header declares is never allocated, only sliced.
+    Invariant: any bytes give an ElfFile or an ElfError; what a header declares is never allocated, only sliced, and all
+    sections together have no more bytes than twice the file, so that reading each of them once is bounded by it.
     """
 
     def __init__(self, data: bytes | bytearray | memoryview) -> None:
@@ -112,6 +117,11 @@ class ElfFile:
         raw = list(iter_unpack(_SECTION_HEADER[self.byte_order], table))
         if not 0 < names < count:
             raise ElfError(f"section names are in section {names}, of {count}")
+        inside = sum(
+            size for _, kind, _, _, offset, size, *_ in raw if kind != SHT_NOBITS and offset + size <= len(self._data)
+        )
+        if inside > _MAX_OVERLAP * len(self._data):
+            raise ElfError(f"the sections overlap: they have {inside} bytes, of a file of {len(self._data)}")
         what = "the table of section names"
         at = StringTable(self._bytes(raw[names][4], raw[names][5], what), what).at
         return tuple(
@@ -152,10 +162,18 @@ class StringTable:
     def __init__(self, data: memoryview, what: str) -> None:
         self._data = bytes(data)
         self._what = what
+        self._known: dict[int, str] = {}
+        self._left = _NAMES_A_BYTE * len(self._data)
 
     def at(self, offset: int) -> str:
         """The name at *offset*. Bytes that are no UTF-8 show as escapes, so every name can be printed."""
-        end = self._data.find(b"\0", offset)
-        if end < 0:
-            raise ElfError(f"{self._what}: no name ends after byte {offset}, of {len(self._data)}")
-        return self._data[offset:end].decode("utf-8", "backslashreplace")
+        found = self._known.get(offset)
+        if found is None:
+            end = self._data.find(b"\0", offset)
+            if end < 0:
+                raise ElfError(f"{self._what}: no name ends after byte {offset}, of {len(self._data)}")
+            self._left -= end - offset
+            if self._left < 0:
+                raise ElfError(f"{self._what}: the names overlap, again and again")
+            found = self._known[offset] = self._data[offset:end].decode("utf-8", "backslashreplace")
+        return found

@@ -80,6 +80,7 @@ def _read_functions(section: Section, symbols: list[Symbol]) -> list[Function]:
         if after is not None and after.value > symbol.value:
             following = after.value
         ends.append(following)
+    around: Function | None = None  # the one that reaches furthest
     for symbol, following in zip(symbols, reversed(ends), strict=True):
         where = f"function {symbol.name!r} of section {section.name!r}"
         # With a size there may be a gap before the next one, as `bpftool gen object` makes.
@@ -94,5 +95,10 @@ def _read_functions(section: Section, symbols: list[Symbol]) -> list[Function]:
         covered += end - symbol.value
         if covered > section.size * _MAX_OVERLAP:
             raise ElfError(f"{where}: the functions of the section overlap")
-        functions.append(Function(symbol.name, section, symbol.value // 8, end // 8, symbol.is_global))
+        function = Function(symbol.name, section, symbol.value // 8, end // 8, symbol.is_global)
+        if around is not None and around.start < function.start < around.end:
+            raise ElfError(f"{where} begins inside of function {around.name!r}")
+        if around is None or function.end > around.end:
+            around = function
+        functions.append(function)
     return functions

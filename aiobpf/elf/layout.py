@@ -38,6 +38,7 @@ def lay_out(file: ElfFile) -> Layout:
     data: list[Section] = []
     legacy: list[Section] = []
     struct_ops: list[Section] = []
+    names: set[str] = set()
     maps: Section | None = None
     arena: Section | None = None
     for section in file.sections:
@@ -51,8 +52,9 @@ def lay_out(file: ElfFile) -> Layout:
         elif (name == "maps" or name.startswith("maps/")) and section.type == SHT_PROGBITS:
             legacy.append(section)
         elif is_data(section):
-            if any(other.name == name for other in data):
+            if name in names:
                 raise ElfError(f"two sections are named {name!r}")
+            names.add(name)
             data.append(section)
         elif name in STRUCT_OPS_SECTIONS and section.type == SHT_PROGBITS and section.size:
             if any(other.name == name for other in struct_ops):

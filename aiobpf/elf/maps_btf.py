@@ -104,8 +104,12 @@ def _read_definition(name: str, definition: Type, *, can_nest: bool) -> MapDefin
     types: dict[str, Type] = {}
     inner: MapSpec | None = None
     values_offset: int | None = None
+    seen: set[str] = set()
     for member in definition.members:
         field = member.name
+        if field in seen:
+            raise ElfError(f"map {name!r} has the field {field!r} twice")
+        seen.add(field)
         if field in _NUMBERS:
             numbers[field] = _number(name, member, _NUMBERS[field])
         elif field in {"key", "value"}:

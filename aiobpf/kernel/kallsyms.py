@@ -33,6 +33,7 @@ class Kallsyms:
     """/proc/kallsyms at one moment; some 100,000 lines, read in about 50 ms: keep it for as long as it is good.
 
     Addresses are all 0 for readers without CAP_SYSLOG (kernel.kptr_restrict): `has_addresses` tells.
+    Invariant: any text gives answers; what is no symbol in it has no address.
     """
 
     def __init__(self, text: bytes) -> None:
@@ -53,7 +54,11 @@ class Kallsyms:
 
     @cached_property
     def _by_address(self) -> tuple[list[int], list[int]]:
-        pairs = sorted((int(line.split(None, 1)[0], 16), number) for number, line in enumerate(self._lines) if line)
+        lines = enumerate(self._lines)
+        try:
+            pairs = sorted((int(line.split(None, 1)[0], 16), number) for number, line in lines if line)
+        except (ValueError, IndexError):  # not what the kernel writes
+            pairs = sorted((_address(line.split(None, 1)), number) for number, line in enumerate(self._lines))
         return [address for address, _ in pairs], [number for _, number in pairs]
 
     @cached_property
@@ -61,7 +66,7 @@ class Kallsyms:
         return any(not line.startswith(b"0" * 8 + b"0" * 8) for line in self._lines[:64])
 
     def __contains__(self, name: str) -> bool:
-        return name.encode() in self._by_name
+        return _encoded(name) in self._by_name
 
     def function_names(self) -> set[str]:
         """The names of all functions (types t, T, w and W)."""
@@ -74,7 +79,7 @@ class Kallsyms:
 
     def lookup(self, name: str, *, module: str | None = None) -> list[Symbol]:
         """Every symbol of that name (static functions share names), or of that name in one module."""
-        found = [self._symbol(number) for number in self._by_name.get(name.encode(), ())]
+        found = [self._symbol(number) for number in self._by_name.get(_encoded(name), ())]
         return found if module is None else [symbol for symbol in found if symbol.module == module]
 
     def address_of(self, name: str) -> int:
@@ -94,10 +99,19 @@ class Kallsyms:
 
     def _symbol(self, number: int) -> Symbol:
         fields = self._lines[number].split()
-        module = fields[3].strip(b"[]").decode() if len(fields) > 3 else None
-        return Symbol(
-            fields[2].decode(errors="replace"), int(fields[0], 16), fields[1].decode(errors="replace"), module
-        )
+        _, kind, name, *rest = (each.decode(errors="replace") for each in (*fields, b"", b"")[: max(len(fields), 3)])
+        return Symbol(name, _address(fields), kind, rest[0].strip("[]") if rest else None)
+
+
+def _encoded(name: str) -> bytes:
+    return name.encode(errors="surrogateescape")  # names come from objects, too
+
+
+def _address(fields: list[bytes]) -> int:
+    try:
+        return int(fields[0], 16) if fields else 0
+    except ValueError:
+        return 0
 
 
 # Documentation/process/adding-syscalls.rst: where CONFIG_ARCH_HAS_SYSCALL_WRAPPER is set, a system call is a function
@@ -134,13 +148,13 @@ def has_syscall_wrapper() -> bool:
 
 def symbol_addresses(names: Iterable[str], path: Path = _PATH) -> dict[str, set[int]]:
     """Every address of each of *names* that is there, in one reading of /proc/kallsyms (50 ms); no index is kept."""
-    wanted = {name.encode() for name in names}
+    wanted = {_encoded(name) for name in names}
     found: dict[str, set[int]] = {}
     with path.open("rb") as lines:
         for line in lines:
             fields = line.split(None, 3)
             if len(fields) >= 3 and fields[2] in wanted:
-                found.setdefault(fields[2].decode(), set()).add(int(fields[0], 16))
+                found.setdefault(fields[2].decode(errors="surrogateescape"), set()).add(_address(fields))
     return found
 
 

@@ -29,8 +29,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _MAPS_LINE = re.compile(
-    r"(?P<start>[0-9a-f]+)-(?P<end>[0-9a-f]+) (?P<permissions>\S{4}) (?P<offset>[0-9a-f]+) "
-    r"(?P<major>[0-9a-f]+):(?P<minor>[0-9a-f]+) (?P<inode>[0-9]+)\s*(?P<path>.*)"
+    r"(?P<start>[0-9a-f]{1,16})-(?P<end>[0-9a-f]{1,16}) (?P<permissions>\S{4}) (?P<offset>[0-9a-f]{1,16}) "
+    r"(?P<major>[0-9a-f]{1,4}):(?P<minor>[0-9a-f]{1,6}) (?P<inode>[0-9]{1,20}) *(?P<path>.*)",
+    re.DOTALL | re.ASCII,
 )
 
 
@@ -54,10 +55,20 @@ def file_mappings(pid: int | None) -> Iterator[Mapping]:
     """
     who = "self" if pid is None else str(pid)
     try:
-        text = Path(f"/proc/{who}/maps").read_text(encoding="utf-8", errors="surrogateescape")
+        # As bytes: a text file's lines end at "\r" as well.
+        text = Path(f"/proc/{who}/maps").read_bytes().decode("utf-8", "surrogateescape")
     except OSError as error:
         raise kernel_error(error.errno or errno.EIO, "read /proc/PID/maps", f"process {who}") from error
-    for line in text.splitlines():
+    return parse_mappings(text)
+
+
+def parse_mappings(text: str) -> Iterator[Mapping]:
+    """The files in the text of /proc/PID/maps.
+
+    A process names its files, and may name them as lines of this very file: the kernel writes a newline in a name as
+    "\\012", and no other character ends a line. What is no line of the kernel's is passed over.
+    """
+    for line in text.split("\n"):
         match = _MAPS_LINE.fullmatch(line)
         if match is None or not match["path"].startswith("/"):
             continue
@@ -67,7 +78,7 @@ def file_mappings(pid: int | None) -> Iterator[Mapping]:
             offset=int(match["offset"], 16),
             device=os.makedev(int(match["major"], 16), int(match["minor"], 16)),
             inode=int(match["inode"]),
-            path=match["path"].removesuffix(" (deleted)"),
+            path=match["path"].removesuffix(" (deleted)").replace("\\012", "\n"),
             is_executable="x" in match["permissions"],
         )
 

@@ -57,6 +57,7 @@ _WITHOUT_BTF = frozenset(
 DEFAULT_PIN_PATH = "/sys/fs/bpf"
 """Where a map is pinned by name if nobody says where: libbpf's folder, so that programs of both share their maps."""
 _FD = struct.Struct("=I")
+_LARGEST_RING = 1 << 31
 _RINGS = frozenset({MapType.RINGBUF, MapType.USER_RINGBUF})
 _TOO_NEW = kernel.UNSUPPORTED_ERRNOS | {errno.E2BIG}
 """What a kernel says to a field, a flag or a type that it does not know."""
@@ -93,6 +94,10 @@ def undo(made: Map) -> None:
 
 def fit_to_kernel(spec: MapSpec) -> MapSpec:
     """*spec* with what the kernel wants filled in: sizes of fd arrays, entries by CPU, ring sizes, mappable data."""
+    for field in ("key_size", "value_size", "max_entries"):
+        number = getattr(spec, field)
+        if not 0 <= number < 1 << 32:
+            raise SpecError(f"map {spec.name!r}: {field} is {number}, which does not fit 32 bits")
     spec = attrs.evolve(spec)  # a shallow copy: only sizes, entries and flags change
     if spec.type in _FD_ARRAYS | MAP_IN_MAP_TYPES:
         # A perf array's value type says what a record is; what it holds are fds.
@@ -111,8 +116,8 @@ def fit_to_kernel(spec: MapSpec) -> MapSpec:
 
 def _ring_size(size: int) -> int:
     """A ring is a power of two of at least one page (kernel/bpf/ringbuf.c), in bytes; rounded up as libbpf does."""
-    if size == 0:
-        return 0  # the kernel's EINVAL says it
+    if size == 0 or size > _LARGEST_RING:
+        return size  # the kernel's EINVAL says it
     return max(_mmap.PAGESIZE, 1 << (size - 1).bit_length())
 
 
