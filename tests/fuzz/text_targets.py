@@ -19,10 +19,10 @@ from aiobpf.kernel.release import parse_kernel_version
 from aiobpf.link.elf_image import ElfImage
 from aiobpf.link.ld_cache import parse_ld_cache, pick_library
 from aiobpf.link.library_path import parse_mappings
-from aiobpf.runtime.verifier_log import read_log
 from aiobpf.spec import Extern, ExternKind
 from aiobpf.spec.kconfig import encode_option, parse_option
 from aiobpf.spec.sections import parse_section
+from aiobpf.verifier import Refusal
 from tests.fuzz.mutate_bytes import mutate_bytes, mutate_text
 from tests.fuzz.mutate_code import mutate_code
 from tests.fuzz.mutate_elf import mutate_elf
@@ -92,11 +92,18 @@ def read_kconfig(data: bytes) -> None:
 
 def _log_seeds() -> Iterable[bytes]:
     for path in sorted((HERE.parent / "runtime" / "verifier_logs").iterdir()):
-        yield path.read_bytes()[:8000]
+        text = path.read_bytes()
+        for start in range(0, min(len(text), 32_000), 4000):
+            yield text[start : start + 4000]
 
 
 def read_verifier_log(data: bytes) -> None:
-    repr(read_log(data.decode(errors="replace")))
+    """A log to all that is said of it: the reason, the path, registers, and where their values came from."""
+    refusal = Refusal(data.decode(errors="replace"), is_cut=len(data) % 2 == 1)
+    repr(refusal.verdict)
+    assert isinstance(refusal.explain(), str)
+    refusal.short_lines()
+    repr(refusal.path)
 
 
 def _symbol_seeds() -> Iterable[bytes]:
@@ -193,6 +200,8 @@ _KCONFIG_WORDS = (
 _LOG_WORDS = (
     "0: (b7) r0 = 0", "; x @ a.c:1", "from 1 to 2: R0=1", "processed 9 insns", "Verification failed: x", "At:",
     "  >>> 3 | (85) call", "Reason:", "R1 invalid mem access 'scalar'", "invalid insn 99999999999",
+    "R1_w=scalar(id=1,umax=255,var_off=(0x0; 0xff))", "fp-8_w=mmmmmmmm", "caller:", "frame1:", "R10=fp0", "R0=map_value",
+    "call pc+99999999999", "9: (79) r1 = *(u64 *)(r10 -8)", "7: (2d) if r1 > r2 goto pc-5", "alloc_insn=3", "refs=2",
 )  # fmt: skip
 _SYMBOL_WORDS = (
     "ffffffff81000000 T a", "0 t b", "zz T c", "1", "1 T", "-1 T x", "[veth]", "\t[", "1_0 t d",
