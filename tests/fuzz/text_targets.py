@@ -200,8 +200,9 @@ _KCONFIG_WORDS = (
 _LOG_WORDS = (
     "0: (b7) r0 = 0", "; x @ a.c:1", "from 1 to 2: R0=1", "processed 9 insns", "Verification failed: x", "At:",
     "  >>> 3 | (85) call", "Reason:", "R1 invalid mem access 'scalar'", "invalid insn 99999999999",
-    "R1_w=scalar(id=1,umax=255,var_off=(0x0; 0xff))", "fp-8_w=mmmmmmmm", "caller:", "frame1:", "R10=fp0", "R0=map_value",
-    "call pc+99999999999", "9: (79) r1 = *(u64 *)(r10 -8)", "7: (2d) if r1 > r2 goto pc-5", "alloc_insn=3", "refs=2",
+    "R1_w=scalar(id=1,umax=255,var_off=(0x0; 0xff))", "fp-8_w=mmmmmmmm", "caller:", "frame1:", "R10=fp0",
+    "R0=map_value", "call pc+99999999999", "9: (79) r1 = *(u64 *)(r10 -8)", "7: (2d) if r1 > r2 goto pc-5",
+    "alloc_insn=3", "refs=2",
 )  # fmt: skip
 _SYMBOL_WORDS = (
     "ffffffff81000000 T a", "0 t b", "zz T c", "1", "1 T", "-1 T x", "[veth]", "\t[", "1_0 t d",
