@@ -297,6 +297,15 @@ def has_struct_ops_links() -> bool:
     return any(each.name == "BPF_STRUCT_OPS_STATE_READY" for state in states for each in state.enumerators)
 
 
+@functools.cache
+def has_modules_with_types() -> bool:
+    """Whether the running kernel's modules are installed, and it takes types with a distilled base (6.11)."""
+    from aiobpf.kernel.release import kernel_release
+
+    is_there = any(Path(f"/lib/modules/{os.uname().release}/kernel").rglob("dummy.ko*"))
+    return is_there and kernel_release() >= (6, 11)
+
+
 def tells_its_configuration() -> bool:
     from aiobpf.errors import NotSupportedError
     from aiobpf.kernel.kconfig import kernel_config
@@ -346,6 +355,7 @@ FEATURES = {
     "perf link infos": Feature((6, 6), lambda: perf_link_told()[0] is not None),
     "perf link cookies": Feature((6, 9), lambda: perf_link_told()[1] == 5),
     "raw tracepoint cookies": Feature((6, 10), lambda: lets_call("RAW_TRACEPOINT", BPF_GET_ATTACH_COOKIE)),
+    "modules with distilled types": Feature((6, 11), has_modules_with_types, lambda: "this kernel has no modules here"),
     "kernel configuration": Feature((0, 0), tells_its_configuration, lambda: "no configuration file is installed"),
 }
 

@@ -5,7 +5,6 @@ Files of the folder are raw BTF, plain (``6.12.btf``) or compressed (``6.12.btf.
 
 from __future__ import annotations
 
-import lzma
 import os
 from pathlib import Path
 
@@ -22,8 +21,6 @@ def kernel_btfs() -> list[Path]:
 
 
 def read_btf(path: Path) -> Btf:
-    if path.suffix == ".xz":
-        return Btf.from_bytes(lzma.decompress(path.read_bytes()))
     return Btf.from_file(path)
 
 

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from aiobpf.btf.core_relocation import CoreRelocationKind as CoreRelocationKind
     from aiobpf.btf.dedup import Deduplicated as Deduplicated
     from aiobpf.btf.dedup import deduplicate as deduplicate
+    from aiobpf.btf.distilled import distill_base as distill_base
+    from aiobpf.btf.distilled import relocate_base as relocate_base
     from aiobpf.btf.ext_info import ExtInfos as ExtInfos
     from aiobpf.btf.ext_info import SectionInfos as SectionInfos
     from aiobpf.btf.ext_info import load_btf_and_ext_infos as load_btf_and_ext_infos
@@ -129,6 +131,7 @@ __all__ = [
     "codec",
     "deduplicate",
     "describe_relocation",
+    "distill_base",
     "encode_ext_infos",
     "essential_name",
     "format_c",
@@ -140,6 +143,7 @@ __all__ = [
     "minimal_btf",
     "read_bits",
     "relocate",
+    "relocate_base",
     "relocate_instructions",
     "size_of",
     "strip_modifiers",
@@ -158,6 +162,7 @@ _HOMES = {
     "core_relocate": "CoreRelocator relocate relocate_instructions",
     "core_relocation": "CORE_RELOCATION CoreRelocation CoreRelocationKind",
     "dedup": "Deduplicated deduplicate",
+    "distilled": "distill_base relocate_base",
     "ext_info": "ExtInfos SectionInfos load_btf_and_ext_infos",
     "ext_info_encode": "EncodedExtInfos encode_ext_infos",
     "features": "BtfFeature",

@@ -71,8 +71,8 @@ class Btf:
     def from_file(cls, path: str | PathLike[str], base: Btf | None = None) -> Self:
         """The BTF in a file: raw BTF, or an ELF file with a .BTF section; either may be compressed (xz, gzip).
 
-        The kernel's own is mapped, not read. An ELF file's .BTF.base serves where no *base* is given (modules since
-        6.12).
+        The kernel's own is mapped, not read. A module that was built apart from its kernel (since 6.11) has a distilled
+        base, .BTF.base: it is relocated to *base*, and adds to the distilled one where no *base* is given.
         Raises BtfError, which names the file, and OSError.
         """
         data = _contents(path)
@@ -84,9 +84,15 @@ class Btf:
             section = find_section(data, ".BTF")
             if section is None:
                 raise BtfError("the ELF file has no .BTF section")
-            if base is None and (base_section := find_section(data, ".BTF.base")) is not None:
-                base = cls(base_section)
-            return cls(section, base)
+            distilled = find_section(data, ".BTF.base")
+            if distilled is None:
+                return cls(section, base)
+            split = cls(section, cls(distilled))
+            if base is None:
+                return split
+            from aiobpf.btf.distilled import relocate_base
+
+            return cls(relocate_base(split, base).raw, base)
         except BtfError as error:
             raise BtfError(f"{fspath(path)}: {error}") from None
 
@@ -201,6 +207,12 @@ class Btf:
     def strings_end(self) -> int:
         """The size of the string table in bytes, its base's included: every string begins before it."""
         return self._strings[0].end
+
+    @property
+    def own_strings(self) -> bytes:
+        """The bytes of the strings that it adds itself, without its base's."""
+        start = self._header.strings
+        return self._data[start : start + self._header.strings_length]
 
     def name_at(self, offset: int, /) -> str:
         """As `string_at`, for the name of a type or member: BtfError where it has more than 1024 bytes."""
