@@ -20,7 +20,7 @@ from aiobpf.asm.wire import ByteOrder, pack, swapped
 from aiobpf.errors import AsmError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 T = TypeVar("T")
 
@@ -228,6 +228,12 @@ class Instructions(MutableSequence[Instruction]):
             column.discard(slot)
             if column.is_empty:
                 del self._columns[key]
+
+    def map_metadata(self, key: Key[T], change: Callable[[T], T]) -> None:
+        """Give every instruction that has a value under *key* what *change* makes of it, which is never None."""
+        column: Column[T] | None = self._columns.get(key)
+        if column is not None:
+            self._columns[key] = column.mapped(change)
 
     def metadata_keys(self) -> list[Key[object]]:
         """The keys that any instruction has a value for."""

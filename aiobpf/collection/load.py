@@ -14,7 +14,7 @@ from attrs import define, field, frozen
 from aiobpf import kernel
 from aiobpf.collection.struct_ops_plan import StructOpsPlan
 from aiobpf.elf import read_spec
-from aiobpf.errors import SpecError
+from aiobpf.errors import SpecError, UnresolvedSymbolError
 from aiobpf.link import kind_of, kind_of_map
 from aiobpf.runtime import LoadContext, LoadOptions, Map, Prepared, Program, Section, Variable
 from aiobpf.runtime.map_create import fill_map, open_or_create, require_compatible
@@ -172,6 +172,12 @@ def _fill(loaded: Loaded, name: str, context: LoadContext) -> dict[bytes, bytes 
     later: dict[bytes, bytes | str] = {}
     for key, value in context.contents(name, spec.maps[name], spec.externs.values()).items():
         is_program = isinstance(value, str) and value in spec.programs
+        if isinstance(value, str) and value in spec.externs and not is_program and value not in spec.maps:
+            raise UnresolvedSymbolError(
+                f"map {name!r} is to hold {spec.externs[value].kind.value} {value!r}, which its object only declares: "
+                "join its object with the one that has it (aiobpf.link_objects)",
+                value,
+            )
         (later if is_program else now)[key] = value
     fill_map(made, now, loaded.maps, {})
     if spec.maps[name].is_frozen:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from aiobpf.elf.relocation_table import R_BPF_64_ABS64, R_BPF_NONE
 from aiobpf.errors import ElfError
+from aiobpf.spec.externs import ExternKind
 
 if TYPE_CHECKING:
     from aiobpf.elf.maps_btf import MapDefinition
@@ -44,6 +45,12 @@ def read_contents(definitions: list[MapDefinition], relocations: list[Relocation
 
 def _target(definition: MapDefinition, relocation: Relocation, places: Places, where: str) -> str:
     symbol = relocation.symbol
+    if symbol.is_undefined:
+        extern = places.externs.get(symbol.name)
+        wanted = ExternKind.FUNCTION if definition.spec.inner is None else ExternKind.MAP
+        if extern is None or extern.kind is not wanted:
+            raise ElfError(f"{where}: BTF describes no extern {wanted.value} of that name")
+        return symbol.name  # of another object
     if definition.spec.inner is not None:
         name = places.maps.get((symbol.section, symbol.value))
         if name is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from aiobpf.btf import DataSection, SectionVariable, size_of
+from aiobpf.btf import DataSection, Linkage, SectionVariable, size_of
 from aiobpf.elf.layout import is_read_only
 from aiobpf.errors import BtfError, ElfError
 from aiobpf.spec.map import MapSpec
@@ -30,6 +30,9 @@ def read_data_section(
     The map has the section's name and, where there is BTF, its DataSection for value type. Static and hidden variables
     are the program's own: they are part of the contents, and no `VariableSpec` shows them (as libbpf's skeletons).
     """
+    alignment = section.alignment or 1
+    if alignment & alignment - 1:
+        raise ElfError(f"section {section.name!r} is aligned to {alignment} bytes, which is no power of two")
     data_section = describe_section(section, symbols, btf)
     is_frozen = is_read_only(section)
     spec = MapSpec(
@@ -43,6 +46,7 @@ def read_data_section(
         contents={KEY: contents} if (contents := bytes(file.data(section))) else {},
         is_frozen=is_frozen,
         section=section.name,
+        alignment=alignment,
     )
     return spec, read_variables(file, section, symbols, spec)
 
@@ -107,13 +111,15 @@ def _complete(btf_section: DataSection | None, section: Section, objects: list[S
     """The DataSection with the places that only the symbol table knows.
 
     clang leaves sizes and offsets of sections to a linker (relocations of .BTF), and there is none for BPF objects; the
-    kernel wants them, ascending.
+    kernel wants them, ascending. What is only declared here (extern) has its place in another object.
     """
     if btf_section is None:
         return None
     places = {symbol.name: symbol for symbol in objects}
     variables = []
     for each in btf_section.variables:
+        if each.variable.linkage == Linkage.EXTERN:
+            continue
         symbol = places.get(each.variable.name)
         variables.append(
             each if symbol is None else SectionVariable(each.variable, symbol.value, each.size or symbol.size)

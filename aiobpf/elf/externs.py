@@ -1,4 +1,4 @@
-"""What an object wants from the kernel by name: kernel functions, kernel symbols, kernel configuration."""
+"""What an object refers to and does not have: kernel functions, symbols and configuration; what other objects bring."""
 
 from __future__ import annotations
 
@@ -13,12 +13,14 @@ from aiobpf.spec.map import MapSpec
 from aiobpf.uapi import MapFlags, MapType
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from aiobpf.btf import Btf
     from aiobpf.elf.symbols import Symbol, SymbolTable
 
 KSYMS: Final = ".ksyms"
+MAPS: Final = ".maps"
 
-_STB_WEAK = 2
 _MAX_KCONFIG_SIZE = 1 << 20
 """More would be no configuration: the longest string option has a path in it."""
 
@@ -27,8 +29,8 @@ def read_externs(symbols: SymbolTable, btf: Btf | None) -> tuple[dict[str, Exter
     """The externs that the code refers to, by name, and the map that will hold the configuration values.
 
     Neither section is in the file: BTF describes them (DataSections .kconfig and .ksyms, since clang 11) and the symbol
-    table has their names as undefined. An undefined symbol that BTF does not describe is no extern; if it is called, it
-    is a function that another object must bring.
+    table has their names as undefined. What else BTF declares is for another object to define. An undefined symbol that
+    BTF does not describe is no extern, unless it is called.
     """
     undefined = {symbol.name: symbol for symbol in symbols.undefined()}
     if btf is None or not undefined:
@@ -39,18 +41,47 @@ def read_externs(symbols: SymbolTable, btf: Btf | None) -> tuple[dict[str, Exter
         symbol = undefined.get(variable.name)
         if symbol is not None:
             _put(externs, _ksym(variable, symbol))
-    options = [
-        (each.variable, undefined[each.variable.name])
-        for each in _variables(btf, KCONFIG)
-        if each.variable.name in undefined
-    ]
-    spec = None
-    if options:
-        found, section = _lay_out(options)
-        for extern in found:
-            _put(externs, extern)
-        spec = _kconfig_map(section)
+    options = []
+    for each in _variables(btf, KCONFIG):
+        variable = each.variable
+        symbol = undefined.get(variable.name)
+        if symbol is not None:
+            if not isinstance(variable, Variable):
+                raise ElfError(f"extern {variable.name!r} in section {KCONFIG!r} is a function")
+            options.append(Extern(variable.name, ExternKind.KCONFIG, symbol.is_weak, variable.type))
+    found, spec = lay_out_kconfig(options)
+    for extern in found:
+        _put(externs, extern)
+    for extern in _of_other_objects(btf, [symbol for name, symbol in undefined.items() if name not in externs]):
+        _put(externs, extern)
     return externs, spec
+
+
+def _of_other_objects(btf: Btf, undefined: list[Symbol]) -> Iterator[Extern]:
+    sections: dict[str, str] | None = None
+    for symbol in undefined:
+        name = symbol.name
+        functions = [each for each in btf.all_by_name(name, Function) if each.linkage == Linkage.EXTERN]
+        variables = [each for each in btf.all_by_name(name, Variable) if each.linkage == Linkage.EXTERN]
+        if functions:
+            yield Extern(name, ExternKind.FUNCTION, symbol.is_weak, functions[0], is_hidden=symbol.is_hidden)
+        elif variables:
+            if sections is None:
+                sections = _section_of_each(btf)
+            section = sections.get(name, "")
+            kind = ExternKind.MAP if section == MAPS else ExternKind.VARIABLE
+            yield Extern(name, kind, symbol.is_weak, variables[0].type, section=section, is_hidden=symbol.is_hidden)
+
+
+def _section_of_each(btf: Btf) -> dict[str, str]:
+    """The section of each variable that is only declared; one without SEC() has none."""
+    return {
+        each.variable.name: section.name
+        for section in btf.types
+        if isinstance(section, DataSection)
+        for each in section.variables
+        if each.variable.linkage == Linkage.EXTERN
+    }
 
 
 def _variables(btf: Btf, name: str) -> tuple[SectionVariable, ...]:
@@ -71,7 +102,7 @@ def _put(externs: dict[str, Extern], extern: Extern) -> None:
 
 
 def _ksym(variable: Variable | Function, symbol: Symbol) -> Extern:
-    is_weak = symbol.bind == _STB_WEAK
+    is_weak = symbol.is_weak
     if isinstance(variable, Function):
         return Extern(variable.name, ExternKind.KFUNC, is_weak, variable)
     # `extern const void name __ksym` asks for an address from kallsyms; any other type for a variable that BTF has.
@@ -79,33 +110,36 @@ def _ksym(variable: Variable | Function, symbol: Symbol) -> Extern:
     return Extern(variable.name, ExternKind.KSYM, is_weak, None if isinstance(bare(type), Void) else type)
 
 
-def _lay_out(options: list[tuple[Variable | Function, Symbol]]) -> tuple[list[Extern], DataSection]:
-    """Give every option its place: no order is prescribed, so libbpf's, by alignment down, size up and name."""
+def lay_out_kconfig(options: list[Extern]) -> tuple[list[Extern], MapSpec | None]:
+    """Every option with its place, and the map that has them; None for no option.
+
+    No order is prescribed, so libbpf's: by alignment down, size up and name.
+    """
+    if not options:
+        return [], None
     measured = []
-    for variable, symbol in options:
-        if not isinstance(variable, Variable):
-            raise ElfError(f"extern {variable.name!r} in section {KCONFIG!r} is a function")
+    for extern in options:
         try:
-            size, alignment = size_of(variable.type), alignment_of(variable.type)
+            if extern.type is None:
+                raise BtfError("it has no type")
+            size, alignment = size_of(extern.type), alignment_of(extern.type)
         except BtfError as error:
-            raise ElfError(f"extern {variable.name!r} in section {KCONFIG!r}: {error}") from error
+            raise ElfError(f"extern {extern.name!r} in section {KCONFIG!r}: {error}") from error
         if not size:
-            raise ElfError(f"extern {variable.name!r} in section {KCONFIG!r} has no size")
-        measured.append((-alignment, size, variable.name, variable, symbol))
+            raise ElfError(f"extern {extern.name!r} in section {KCONFIG!r} has no size")
+        measured.append((-alignment, size, extern.name, extern.type, extern.is_weak))
     measured.sort(key=lambda each: each[:3])
     externs, variables = [], []
     end = 0
-    for negative, size, name, variable, symbol in measured:
+    for negative, size, name, type, is_weak in measured:  # noqa: A001
         offset = -(-end // -negative) * -negative
         end = offset + size
-        externs.append(
-            Extern(name, ExternKind.KCONFIG, symbol.bind == _STB_WEAK, variable.type, offset=offset, size=size)
-        )
+        externs.append(Extern(name, ExternKind.KCONFIG, is_weak, type, offset=offset, size=size))
         # The kernel takes no extern variable in a section: in the map it is defined.
-        variables.append(SectionVariable(Variable(name, variable.type, Linkage.GLOBAL), offset, size))
+        variables.append(SectionVariable(Variable(name, type, Linkage.GLOBAL), offset, size))
     if end > _MAX_KCONFIG_SIZE:
         raise ElfError(f"section {KCONFIG!r} has {end} bytes; the limit is {_MAX_KCONFIG_SIZE}")
-    return externs, DataSection(KCONFIG, end, variables)
+    return externs, _kconfig_map(DataSection(KCONFIG, end, variables))
 
 
 def _kconfig_map(section: DataSection) -> MapSpec:

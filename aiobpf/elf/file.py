@@ -56,6 +56,7 @@ class Section(NamedTuple):
     size: int
     link: int
     info: int
+    alignment: int = 1
 
     @property
     def is_code(self) -> bool:
@@ -125,8 +126,8 @@ class ElfFile:
         what = "the table of section names"
         at = StringTable(self._bytes(raw[names][4], raw[names][5], what), what).at
         return tuple(
-            Section(i, at(name), kind, flags, offset, size, link, info)
-            for i, (name, kind, flags, _, offset, size, link, info, _, _) in enumerate(raw)
+            Section(i, at(name), kind, flags, offset, size, link, info, alignment)
+            for i, (name, kind, flags, _, offset, size, link, info, alignment, _) in enumerate(raw)
         )
 
     def _bytes(self, offset: int, size: int, what: str) -> memoryview:

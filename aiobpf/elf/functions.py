@@ -26,6 +26,7 @@ class Function:
     start: int
     end: int
     is_global: bool
+    is_hidden: bool = False
     instructions: Instructions = field(init=False, repr=False)
     callees: list[Function] = field(factory=list, repr=False)
     """In the order of the instructions that refer to them, each as often as it is."""
@@ -36,7 +37,7 @@ class FunctionTable:
     """All functions of an object, by place."""
 
     def __init__(self, code: list[Section], symbols: SymbolTable) -> None:
-        self._names: set[str] = set()
+        self.names: set[str] = set()
         self.by_section: dict[int, list[Function]] = {}
         self._by_place: dict[tuple[int, int], Function] = {}
         for section in code:
@@ -44,22 +45,23 @@ class FunctionTable:
                 raise ElfError(f"section {section.name!r}: {section.size} bytes of code are no multiple of 8")
             functions = _read_functions(section, symbols.functions(section.index))
             for function in functions:
-                function.name = self._unique(function)
                 self._by_place.setdefault((section.index, function.start), function)
             self.by_section[section.index] = functions
+        for function in sorted(self.all(), key=lambda function: not function.is_global):
+            function.name = self._unique(function)
 
     def _unique(self, function: Function) -> str:
         """Its name, as long as no other function has it.
 
-        Static functions of two files may be called the same in an object that a linker made of them; a program that
-        calls both needs two names.
+        Static functions of two files may be called the same in an object that a linker made of them, or as a global
+        one; a program that calls both needs two names.
         """
         name = function.name
-        if name in self._names:
+        if name in self.names:
             if function.is_global:
                 raise ElfError(f"two functions are named {name!r}, one of them in section {function.section.name!r}")
             name = f"{name}.{function.section.index}.{function.start}"
-        self._names.add(name)
+        self.names.add(name)
         return name
 
     def at(self, section: int, slot: int) -> Function | None:
@@ -95,7 +97,7 @@ def _read_functions(section: Section, symbols: list[Symbol]) -> list[Function]:
         covered += end - symbol.value
         if covered > section.size * _MAX_OVERLAP:
             raise ElfError(f"{where}: the functions of the section overlap")
-        function = Function(symbol.name, section, symbol.value // 8, end // 8, symbol.is_global)
+        function = Function(symbol.name, section, symbol.value // 8, end // 8, symbol.is_global, symbol.is_hidden)
         if around is not None and around.start < function.start < around.end:
             raise ElfError(f"{where} begins inside of function {around.name!r}")
         if around is None or function.end > around.end:

@@ -6,13 +6,14 @@ along; calls go by name. Nothing is renumbered here.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, final
+from typing import TYPE_CHECKING, Final, Protocol, final
 
 from aiobpf.errors import ElfError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from aiobpf.asm import Instructions
-    from aiobpf.elf.functions import Function
 
 # What the kernel would refuse anyway, or no compiler makes: a small file in which every program calls every function
 # must not become a large spec. The kernel takes 256 functions (BPF_MAX_SUBPROGS) and a million instructions a program.
@@ -21,15 +22,26 @@ _MAX_SLOTS: Final = 4 << 20
 _MAX_JOINS: Final = 1 << 16
 
 
+class Callable(Protocol):
+    """A function with the functions that it calls, or takes the address of, in the order in which it does."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def instructions(self) -> Instructions: ...
+    @property
+    def callees(self) -> Sequence[Callable]: ...
+
+
 @final
 class Linker:
-    """Links the programs of one object, within one budget."""
+    """Links the programs of one spec, within one budget."""
 
     def __init__(self) -> None:
         self._slots = 0
         self._joins = 0
 
-    def link(self, entry: Function) -> Instructions:
+    def link(self, entry: Callable) -> Instructions:
         """The instructions of *entry* and of every function that it reaches, in the order that libbpf puts them.
 
         That is depth first, at the first call of each: any order works for the kernel, and this one makes a loaded
@@ -38,8 +50,8 @@ class Linker:
         if not entry.callees:
             return entry.instructions
         linked = entry.instructions.copy()
-        seen = {entry}
-        pending = entry.callees[::-1]
+        seen: set[Callable] = {entry}
+        pending = list(reversed(entry.callees))
         while pending:
             function = pending.pop()
             if function in seen:
@@ -50,8 +62,8 @@ class Linker:
             pending.extend(callee for callee in reversed(function.callees) if callee not in seen)
         return linked
 
-    def _spend(self, entry: Function, functions: int, added: Function) -> None:
-        self._slots += added.end - added.start
+    def _spend(self, entry: Callable, functions: int, added: Callable) -> None:
+        self._slots += added.instructions.slot_count
         self._joins += 1
         if functions > _MAX_FUNCTIONS:
             raise ElfError(f"program {entry.name!r} calls more than {_MAX_FUNCTIONS} functions")

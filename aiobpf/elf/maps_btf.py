@@ -97,6 +97,14 @@ def read_map_definitions(file: ElfFile, section: Section, symbols: SymbolTable, 
     return definitions
 
 
+def read_declaration(name: str, type: Type) -> MapSpec:  # noqa: A002
+    """The map that an extern of that BTF type (`Extern.type`) asks for. Raises ElfError naming map and field."""
+    try:
+        return _read_definition(name, bare(type), can_nest=True).spec
+    except BtfError as error:
+        raise ElfError(f"map {name!r}: {error}") from error
+
+
 def _read_definition(name: str, definition: Type, *, can_nest: bool) -> MapDefinition:
     if not isinstance(definition, Struct):
         raise ElfError(f"map {name!r} is defined by {definition!r}, not by a struct")

@@ -21,7 +21,7 @@ def read_legacy_maps(file: ElfFile, section: Section, symbols: SymbolTable) -> l
     """The maps of *section* with their offsets.
 
     A definition ends where the next symbol or the section does. Loaders put fields of their own behind the five that
-    all agree on (iproute2: id, pinning, inner map); those mean nothing here, so they must be zero.
+    all agree on (iproute2: id, pinning, inner map); unless they are zero, `MapSpec.extra` has them.
     """
     data = bytes(file.data(section))
     definition = _DEFINITIONS[file.byte_order]
@@ -36,8 +36,7 @@ def read_legacy_maps(file: ElfFile, section: Section, symbols: SymbolTable) -> l
             where = f"section {section.name!r}"
             raise ElfError(f"map {symbol.name!r} of {where} has {len(raw)} bytes, not {definition.size}")
         kind, key_size, value_size, max_entries, flags = definition.unpack_from(raw)
-        if raw[definition.size :].strip(b"\0"):
-            raise ElfError(f"map {symbol.name!r} has fields after map_flags that are not 0 in section {section.name!r}")
+        extra = raw[definition.size :]
         try:
             type = MapType(kind)  # noqa: A001
         except ValueError:
@@ -52,6 +51,7 @@ def read_legacy_maps(file: ElfFile, section: Section, symbols: SymbolTable) -> l
                     value_size=value_size,
                     max_entries=max_entries,
                     flags=flags,
+                    extra=extra if extra.strip(b"\0") else b"",
                 ),
             )
         )

@@ -11,6 +11,7 @@ from bisect import bisect_left
 from typing import TYPE_CHECKING
 
 from aiobpf.asm import SYMBOL, Instructions
+from aiobpf.btf import FUNCTION_INFO, Function, Linkage
 from aiobpf.elf.linker import Linker
 from aiobpf.elf.relocation_table import read_relocations
 from aiobpf.elf.relocations import CodeRelocator
@@ -21,7 +22,7 @@ from aiobpf.spec.sections import parse_section
 if TYPE_CHECKING:
     from aiobpf.btf import Btf, ExtInfos
     from aiobpf.elf.file import ElfFile, Section
-    from aiobpf.elf.functions import Function
+    from aiobpf.elf.functions import Function as ElfFunction
     from aiobpf.elf.relocations import Places
     from aiobpf.spec.map import MapSpec
 
@@ -49,10 +50,32 @@ def read_code(file: ElfFile, section: Section, table: Section | None, places: Pl
             found.assign(instructions, 0, end_slot=_EVERYTHING)  # a record past the last instruction is an error
         except (AsmError, BtfError) as error:
             raise ElfError(f"section {section.name!r}: .BTF.ext: {error}") from error
+        _mark_hidden(instructions, functions)
     _split(section, instructions, functions, relocator.calls)
 
 
-def _split(section: Section, instructions: Instructions, functions: list[Function], calls: dict[int, Function]) -> None:
+def _mark_hidden(instructions: Instructions, functions: list[ElfFunction]) -> None:
+    """Make the BTF function of each hidden one static, as libbpf does.
+
+    Hidden is global to the objects that are linked, and local to the program: the verifier shall not check it by its
+    prototype alone, but with what each caller passes.
+    """
+    for function in functions:
+        if function.is_hidden:
+            index = instructions.index_of_slot(function.start)
+            described = instructions.get_metadata(index, FUNCTION_INFO)
+            if described is not None:
+                instructions.set_metadata(index, FUNCTION_INFO, as_static(described))
+
+
+def as_static(function: Function) -> Function:
+    """The same BTF function, static."""
+    return Function(function.name, function.type, Linkage.STATIC, function.tags, function.parameter_tags)
+
+
+def _split(
+    section: Section, instructions: Instructions, functions: list[ElfFunction], calls: dict[int, ElfFunction]
+) -> None:
     starts = sorted({function.start: function.name for function in reversed(functions)}.items())
     try:
         instructions.attach_slots(SYMBOL, array("I", [start for start, _ in starts]), [name for _, name in starts])
@@ -80,8 +103,8 @@ def read_programs(
     kernel_version: int,
     types: Btf | None,
     maps: dict[str, MapSpec],
-) -> dict[str, ProgramSpec]:
-    """The programs: every function outside of ``.text`` that is not static, linked with what it calls.
+) -> tuple[dict[str, ProgramSpec], dict[str, Instructions]]:
+    """The programs, every function outside of ``.text`` that is not static, linked with what it calls; and the others.
 
     A function alone in an object is a program wherever it is, as libbpf has it. `ProgramSpec.section` is without the
     "?" of the section's name, which `autoload` has.
@@ -111,4 +134,5 @@ def read_programs(
             types=types,
             maps=maps,
         )
-    return programs
+    others = {function.name: function.instructions for function in functions if function.name not in programs}
+    return programs, others

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from aiobpf.btf import load_btf_and_ext_infos
 from aiobpf.elf.contents import read_contents
 from aiobpf.elf.data import read_arena, read_data_section
+from aiobpf.elf.exports import read_exports
 from aiobpf.elf.externs import read_externs
 from aiobpf.elf.file import SHT_NOBITS, ElfFile
 from aiobpf.elf.functions import FunctionTable
@@ -57,7 +58,7 @@ def _read(file: ElfFile) -> CollectionSpec:
     _check_infos(infos, layout)
     externs, kconfig = read_externs(symbols, types)
     places = Places(file, symbols, FunctionTable(layout.code, symbols), externs=externs)
-    spec = CollectionSpec(externs=externs, types=types, byte_order=file.byte_order)
+    spec = CollectionSpec(externs=externs, license=license_of(file), types=types, byte_order=file.byte_order)
 
     for section in layout.legacy_maps:
         places.map_sections.add(section.index)
@@ -93,10 +94,11 @@ def _read(file: ElfFile) -> CollectionSpec:
 
     for section in layout.code:
         read_code(file, section, tables.get(section.index), places, infos)
-    spec.programs = read_programs(
+    spec.exports = read_exports(places)
+    spec.programs, spec.functions = read_programs(
         file,
         places,
-        license=license_of(file),
+        license=spec.license,
         kernel_version=kernel_version_of(file),
         types=types,
         maps=spec.maps,

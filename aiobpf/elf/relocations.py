@@ -174,12 +174,14 @@ class CodeRelocator:
         if symbol.is_undefined:
             extern = self._places.externs.get(symbol.name)
             self._references[slot] = Reference(symbol.name)
-            if extern is None:
-                return  # for another object to define
-            if extern.kind is not ExternKind.KFUNC:
+            if extern is None:  # a call says enough, where BTF says nothing
+                extern = Extern(symbol.name, ExternKind.FUNCTION, symbol.is_weak, is_hidden=symbol.is_hidden)
+                self._places.externs[symbol.name] = extern
+            if extern.kind is ExternKind.KFUNC:
+                self._set_src(offset, _PSEUDO_KFUNC_CALL)
+                self._immediate.pack_into(self._code, offset + 4, 0)
+            elif extern.kind is not ExternKind.FUNCTION:
                 raise ElfError("it is no function")
-            self._set_src(offset, _PSEUDO_KFUNC_CALL)
-            self._immediate.pack_into(self._code, offset + 4, 0)
             self._externs[slot] = extern
             return
         if symbol.section not in self._places.functions.by_section:
@@ -220,7 +222,7 @@ def _attach(instructions: Instructions, key: Key[T], found: dict[int, T]) -> Non
 def _resolve_load(symbol: Symbol, addend: int, places: Places) -> _Load:
     section = symbol.section
     if symbol.is_undefined:
-        return _resolve_extern(symbol, places)
+        return _resolve_extern(symbol, addend, places)
     if section in places.map_sections:
         # Only the address of a map itself has a meaning; a section symbol says which by the addend.
         name = places.maps.get((section, symbol.value + (addend if symbol.type == STT_SECTION else 0)))
@@ -231,8 +233,11 @@ def _resolve_load(symbol: Symbol, addend: int, places: Places) -> _Load:
         offset = symbol.value + addend
         if not 0 <= offset < _OFFSET_LIMIT:
             raise ElfError(f"offset {offset} is outside of the section")
-        around = places.symbols.object_around(section, offset)
-        variable = around.name if around is not None else symbol.name or None
+        # A symbol with a name says it, even where the place lies outside (`table[i - 8]`); a section's does not.
+        variable = symbol.name or None
+        if variable is None or symbol.type == STT_SECTION:
+            around = places.symbols.object_around(section, offset)
+            variable = variable if around is None else around.name
         return _Load(_PSEUDO_MAP_VALUE, offset, Reference(places.data[section], variable))
     if section in places.functions.by_section:
         function = places.function_at(section, symbol.value + addend)
@@ -242,11 +247,17 @@ def _resolve_load(symbol: Symbol, addend: int, places: Places) -> _Load:
     raise ElfError(f"section {places.section_name(section)} holds no map, variable or function")
 
 
-def _resolve_extern(symbol: Symbol, places: Places) -> _Load:
+def _resolve_extern(symbol: Symbol, addend: int, places: Places) -> _Load:
     extern = places.externs.get(symbol.name)
     if extern is None:
         raise ElfError("it is defined nowhere, and BTF describes no such extern")
     if extern.kind is ExternKind.KCONFIG:
         return _Load(_PSEUDO_MAP_VALUE, extern.offset, Reference(KCONFIG, extern.name), extern)
+    if extern.kind is ExternKind.MAP:
+        return _Load(_PSEUDO_MAP_FD, 0, Reference(extern.name), extern)
+    if extern.kind is ExternKind.VARIABLE:  # the addend is kept: the place is added once it is known
+        return _Load(_PSEUDO_MAP_VALUE, addend & _OFFSET_LIMIT - 1, Reference(extern.name), extern)
+    if extern.kind is ExternKind.FUNCTION:
+        return _Load(_PSEUDO_FUNC, 0, Reference(extern.name), extern)
     # An untyped symbol's address is a plain number (kallsyms).
     return _Load(0 if extern.type is None else _PSEUDO_BTF_ID, 0, Reference(extern.name), extern)

@@ -41,6 +41,10 @@ class Symbol(NamedTuple):
         return self.bind != STB_LOCAL
 
     @property
+    def is_weak(self) -> bool:
+        return self.bind == STB_WEAK
+
+    @property
     def is_hidden(self) -> bool:
         return self.visibility in {STV_HIDDEN, _STV_INTERNAL}
 
@@ -91,6 +95,10 @@ class SymbolTable:
     def undefined(self) -> list[Symbol]:
         """The named symbols that no section defines."""
         return [symbol for symbol in self._symbols if symbol.section == SHN_UNDEF and symbol.name]
+
+    def exported(self) -> list[Symbol]:
+        """The named symbols that other files may refer to."""
+        return [symbol for symbol in self._symbols if symbol[3] and symbol[6] and symbol[0]]
 
     def in_section(self, section: int) -> list[Symbol]:
         """Functions, objects and symbols of no type in *section*, by offset."""

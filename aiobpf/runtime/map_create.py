@@ -125,6 +125,11 @@ def create_empty_map(spec: MapSpec, types: TypeIds, *, token: int | None = None)
     """The map of *spec* with nothing in it; *types* knows the ids of its key and value in a loaded BTF."""
     spec = fit_to_kernel(spec)
     subject = f"map {spec.name!r}"
+    if spec.extra:
+        raise SpecError(
+            f"{subject}: its definition has {len(spec.extra)} bytes behind those that are understood here; when you "
+            f"have made use of them, spec.maps[{spec.name!r}].extra = b''"
+        )
     if spec.type == MapType.STRUCT_OPS:
         raise SpecError(f"{subject} holds programs, so its collection makes it: aiobpf.load(spec, programs=[...])")
     inner: Map | None = None

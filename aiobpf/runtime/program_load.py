@@ -23,6 +23,7 @@ from aiobpf.runtime.program import Program
 from aiobpf.runtime.program_externs import resolve_externs
 from aiobpf.runtime.struct_ops import struct_ops_target
 from aiobpf.runtime.submission import Submission
+from aiobpf.runtime.unlinked import require_linked
 from aiobpf.spec import EXTERN, ExternKind, Pinning
 from aiobpf.spec.kconfig import KCONFIG
 from aiobpf.uapi import ProgramType
@@ -62,6 +63,7 @@ class Prepared:
                 f"program {spec.name!r}: nothing is known of section {spec.section!r}, so its type is not either; set "
                 "type in its spec"
             )
+        require_linked(spec)
         self.spec = spec
         self._context = context
         self._instructions = instructions = spec.instructions.copy()
@@ -117,7 +119,8 @@ def _put_maps(instructions: Instructions, spec: ProgramSpec, maps: Mapping[str, 
                 )
             instructions.patch(index, src=asm.Pseudo.MAP_VALUE, constant=extern.offset << 32)
             _put_fd(instructions, index, maps[KCONFIG])
-    done = {index for index, _ in instructions.with_key(MAP)} | {index for index, _ in instructions.with_key(EXTERN)}
+    done = {index for index, _ in instructions.with_key(MAP)}
+    done |= {index for index, extern in instructions.with_key(EXTERN) if extern.kind is not ExternKind.MAP}
     for index, reference in list(instructions.with_key(REFERENCE)):
         if index in done or not _is_map_load(instructions, index):
             continue
@@ -162,6 +165,7 @@ def referenced_maps(spec: ProgramSpec) -> list[str]:
 
 def load_alone(spec: ProgramSpec, options: LoadOptions) -> Program:
     """One program with maps of its own, made from the specs that its references name."""
+    require_linked(spec)
     names = referenced_maps(spec)
     for name in names:
         if spec.maps[name].pinning != Pinning.NONE:

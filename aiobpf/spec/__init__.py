@@ -2,7 +2,7 @@
 
 from aiobpf.spec.collection import CollectionSpec
 from aiobpf.spec.core_relocations import core_relocations
-from aiobpf.spec.externs import EXTERN, Extern, ExternKind
+from aiobpf.spec.externs import EXTERN, Export, Extern, ExternKind
 from aiobpf.spec.map import MapSpec, Pinning
 from aiobpf.spec.program import ProgramSpec
 from aiobpf.spec.struct_ops import StructOpsMembers, UnknownMemberError
@@ -11,6 +11,7 @@ from aiobpf.spec.variable import VariableSpec
 __all__ = [
     "EXTERN",
     "CollectionSpec",
+    "Export",
     "Extern",
     "ExternKind",
     "MapSpec",

@@ -8,8 +8,9 @@ import attrs
 from attrs import define, field
 
 if TYPE_CHECKING:
+    from aiobpf.asm import Instructions
     from aiobpf.btf import Btf
-    from aiobpf.spec.externs import Extern
+    from aiobpf.spec.externs import Export, Extern
     from aiobpf.spec.map import MapSpec
     from aiobpf.spec.program import ProgramSpec
     from aiobpf.spec.variable import VariableSpec
@@ -23,12 +24,19 @@ class CollectionSpec:
 
     The same bytes give the same spec on any machine, as any user. Data sections (".rodata", ".data", ".bss" and those
     named after them) are maps, by the section's name; each global variable in them is in `variables` too.
+
+    *functions* are those that are no program, each alone and as it stands in the object: programs have copies of the
+    ones that they call. *exports* are the symbols that other objects may refer to, *externs* what this one lacks: what
+    the kernel has is found when it is loaded, what another object has must be joined first (`aiobpf.link_objects`).
     """
 
     maps: dict[str, MapSpec] = field(factory=dict)
     programs: dict[str, ProgramSpec] = field(factory=dict)
     variables: dict[str, VariableSpec] = field(factory=dict)
     externs: dict[str, Extern] = field(factory=dict)
+    exports: dict[str, Export] = field(factory=dict)
+    functions: dict[str, Instructions] = field(factory=dict)
+    license: str = ""
     types: Btf | None = None
     byte_order: ByteOrder = "little"
 
@@ -40,6 +48,9 @@ class CollectionSpec:
             programs={name: attrs.evolve(spec.copy(), maps=maps) for name, spec in self.programs.items()},
             variables={name: spec.on_map(maps[spec.map.name]) for name, spec in self.variables.items()},
             externs=dict(self.externs),
+            exports=dict(self.exports),
+            functions={name: instructions.copy() for name, instructions in self.functions.items()},
+            license=self.license,
             types=self.types,
             byte_order=self.byte_order,
         )

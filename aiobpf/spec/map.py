@@ -54,7 +54,12 @@ class MapSpec:
     """Frozen once its contents are in: .rodata and .kconfig."""
     section: str | None = None
     """The ELF section of a data section's map; None for a map of .maps."""
+    alignment: int = 1
+    """Of a data section, in bytes: a power of two. Linking objects keeps to it."""
     tags: tuple[str, ...] = ()
+    extra: bytes = b""
+    """What a definition from before BTF (struct bpf_map_def) has behind the fields that all loaders share, such as
+    iproute2's id and pinning. It is for the caller to make sense of: a map is not created until it is b""."""
     members: StructOpsMembers | None = None
     """What a struct_ops map holds, by the names of its struct's members; None for any other map."""
     autocreate: bool = True

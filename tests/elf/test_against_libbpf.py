@@ -28,6 +28,7 @@ KERNEL = Path("/sys/kernel/btf/vmlinux")
 MMAPABLE = 1 << 10
 """libbpf asks for it when it opens an object; here the loader does."""
 REFUSED = {
+    "legacy_extra": "libbpf 1.0 dropped maps without BTF",
     "legacy_maps": "libbpf 1.0 dropped maps without BTF",
     "local_scope": "libbpf has no static maps and no static functions in a program's section",
 }

@@ -473,13 +473,6 @@ def test_a_legacy_map_that_is_too_short(legacy: Patch) -> None:
     refused(legacy.set_symbol("counts", value=8), "map 'counts' .* has 12 bytes, not 20")
 
 
-def test_a_legacy_map_with_fields_of_a_loader_that_is_not_this(legacy: Patch) -> None:
-    section = legacy.file.sections[legacy.section("maps")]
-    legacy.set_symbol("names", section=0)  # so that the first definition goes on to the end
-    assert section.size == 40
-    refused(legacy, "map 'counts' has fields after map_flags")
-
-
 def test_a_legacy_map_of_no_type(legacy: Patch) -> None:
     refused(legacy.set_bytes("maps", 0, b"\xff\xff\0\0"), "map 'counts' is of type 65535")
 

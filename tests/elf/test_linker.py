@@ -136,5 +136,4 @@ def test_objects_that_bpftool_linked(tmp_path: Path) -> None:
     assert order(spec.programs["two"].instructions) == ["two", rest[2]]
     for program in spec.programs.values():
         program.instructions.encode()
-    with pytest.raises(ElfError, match=r"symbol '(shared|counter)'.*defined nowhere"):
-        read_spec(tmp_path / "second.o")
+    assert {name for name, extern in read_spec(tmp_path / "second.o").externs.items()} == {"shared", "counter"}

@@ -17,14 +17,16 @@ from tempfile import TemporaryDirectory
 
 HERE = Path(__file__).parent
 REPOSITORY = HERE.parent.parent
-FOLDERS = (HERE, REPOSITORY / "aiobpf" / "programs", REPOSITORY / "examples")
+FOLDERS = (HERE, HERE / "linking", REPOSITORY / "aiobpf" / "programs", REPOSITORY / "examples")
 INCLUDE = REPOSITORY / "aiobpf" / "include"
-WITHOUT_BTF = {"legacy_maps", "no_btf"}
+WITHOUT_BTF = {"legacy_extra", "legacy_maps", "no_btf"}
 BIG_ENDIAN = {
     "arena",
+    "back",
     "core",
     "exec_monitor",
     "externs",
+    "front",
     "globals",
     "legacy_maps",
     "map_kinds",
