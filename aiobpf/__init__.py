@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from aiobpf.kernel.btf import KernelBtfCache as KernelBtfCache
     from aiobpf.kernel.btf import kernel_btf as kernel_btf
     from aiobpf.link import Link as Link
+    from aiobpf.linker import link_objects as link_objects
     from aiobpf.runtime import LogPolicy as LogPolicy
     from aiobpf.runtime import Map as Map
     from aiobpf.runtime import PerCpu as PerCpu
@@ -75,6 +76,7 @@ _HOMES = {
     ),
     "aiobpf.kernel.btf": "KernelBtfCache kernel_btf",
     "aiobpf.link": "Link",
+    "aiobpf.linker": "link_objects",
     "aiobpf.runtime": "LogPolicy Map PerCpu Program Variable",
     "aiobpf.spec": "CollectionSpec MapSpec ProgramSpec VariableSpec",
     "aiobpf.stream": "PerfBuffer RingBuffer",

@@ -333,6 +333,7 @@ FEATURES = {
     "trampolines": Feature((5, 5), has_trampolines, refuses_trampolines),
     "callbacks": Feature((5, 13), lambda: knows_helper(164)),  # bpf_for_each_map_elem
     "timers": Feature((5, 15), lambda: knows_helper(169)),  # bpf_timer_init
+    "bounded loops": Feature((5, 17), lambda: knows_helper(181)),  # bpf_loop; bpf_strncmp came with it
     "bloom filters": Feature((5, 16), lambda: has_map_type("BLOOM_FILTER")),
     "lookup and delete": Feature((5, 14), takes_out_of_hashes),
     "syscall programs": Feature((5, 14), lambda: has_program_type("SYSCALL")),
