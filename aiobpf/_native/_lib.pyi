@@ -74,13 +74,19 @@ class BtfStringsArray(CData):
     def __getitem__(self, index: int, /) -> BtfStrings: ...
 
 @final
-class BtfBuckets(CData):
+class BtfNamedArray(CData): ...
+
+@final
+class BtfNames(CData):
+    members: BtfNamedArray
     heads: IntArray
+    next: IntArray
+    count: int
     mask: int
 
 @final
-class BtfBucketsArray(CData):
-    def __getitem__(self, index: int, /) -> BtfBuckets: ...
+class BtfNamesArray(CData):
+    def __getitem__(self, index: int, /) -> BtfNames: ...
 
 @final
 class BtfView(CData):
@@ -94,9 +100,14 @@ class BtfView(CData):
     strings: BtfStringsArray
     string_count: int
     type_count: int
-    offsets: IntArray
-    next: IntArray
-    names: BtfBucketsArray
+    marks: IntArray
+    names: BtfNamesArray
+
+@final
+class BtfCounts(CData):
+    functions: int
+    others: int
+    where: int
 
 @final
 class BtfCopy(CData):
@@ -115,11 +126,15 @@ class FFI:
     @overload
     def new(self, cdecl: Literal["struct btf_view *"], init: None = None, /) -> BtfView: ...
     @overload
+    def new(self, cdecl: Literal["struct btf_counts *"], init: None = None, /) -> BtfCounts: ...
+    @overload
     def new(self, cdecl: Literal["struct btf_copy *"], init: None = None, /) -> BtfCopy: ...
     @overload
     def new(self, cdecl: Literal["void **", "void *[]"], init: int | list[CData] | None = None, /) -> Pointers: ...
     @overload
     def new(self, cdecl: Literal["struct btf_strings[]"], init: int, /) -> BtfStringsArray: ...
+    @overload
+    def new(self, cdecl: Literal["struct btf_named[]"], init: int, /) -> BtfNamedArray: ...
     @overload
     def new(
         self,
@@ -130,6 +145,8 @@ class FFI:
     def buffer(self, cdata: CData, size: int = -1, /) -> View: ...
     @overload
     def from_buffer(self, python_buffer: Buffer, /, *, require_writable: bool = False) -> CData: ...
+    @overload
+    def from_buffer(self, cdecl: Literal["struct btf_named[]"], python_buffer: Buffer, /) -> BtfNamedArray: ...
     @overload
     def from_buffer(
         self,
@@ -300,7 +317,13 @@ class Lib:
 
     # btf_index.h
     @staticmethod
-    def btf_index(view: BtfView, offsets: IntArray, capacity: int, functions: IntArray, where: IntArray, /) -> int: ...
+    def btf_index(
+        view: BtfView, marks: IntArray, others: BtfNamedArray, capacity: int, counts: BtfCounts, /
+    ) -> int: ...
+    @staticmethod
+    def btf_offset(view: BtfView, index: int, /) -> int: ...
+    @staticmethod
+    def btf_collect_functions(view: BtfView, /) -> None: ...
     @staticmethod
     def btf_index_names(view: BtfView, of_functions: int, /) -> None: ...
     @staticmethod

@@ -57,7 +57,7 @@ static const struct shape SHAPES[] = {
 
 static const uint8_t *type_at(const struct btf_view *view, uint32_t id)
 {
-	return view->data + view->types + view->offsets[id - 1];
+	return view->data + view->types + btf_offset(view, id - 1);
 }
 
 static uint32_t word(const uint8_t *type, uint32_t index)

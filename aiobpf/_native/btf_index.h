@@ -11,9 +11,18 @@ struct btf_strings {
 	uint32_t length;
 };
 
-/* The types of one hash: each bucket's first, counted from 1; `next` has those after it. */
-struct btf_buckets {
+/* A type with a name; the index counts from 0, the name is its offset in the strings. */
+struct btf_named {
+	uint32_t index;
+	uint32_t name;
+};
+
+/* Types with a name, ascending, and their hash: each bucket's first member, counted from 1, and the next of each one. */
+struct btf_names {
+	struct btf_named *members;
 	uint32_t *heads;		/* mask + 1 (a power of two), all 0 before btf_index_names */
+	uint32_t *next;			/* count + 1 */
+	uint32_t count;
 	uint32_t mask;
 };
 
@@ -32,13 +41,20 @@ struct btf_view {
 	const struct btf_strings *strings;
 	uint32_t string_count;
 	uint32_t type_count;
-	uint32_t *offsets;		/* type_count; of each type, from the start of the types */
-	uint32_t *next;			/* type_count + 1, filled by btf_index_names */
-	struct btf_buckets names[2];	/* of all types but functions, and of functions */
+	uint32_t *marks;		/* where each eighth type is, from the start of the types */
+	struct btf_names names[2];	/* of all types but functions, and of functions */
 };
 
-int64_t btf_index(const struct btf_view *view, uint32_t *offsets, uint32_t capacity, uint32_t *functions,
-		  uint32_t *where);
+struct btf_counts {
+	uint32_t functions;
+	uint32_t others;
+	uint32_t where;			/* of the type at fault, from the start of the types */
+};
+
+int64_t btf_index(const struct btf_view *view, uint32_t *marks, struct btf_named *others, uint32_t capacity,
+		  struct btf_counts *counts);
+uint32_t btf_offset(const struct btf_view *view, uint32_t index);
+void btf_collect_functions(const struct btf_view *view);
 void btf_index_names(const struct btf_view *view, int of_functions);
 uint32_t btf_find(const struct btf_view *view, int of_functions, const char *name, uint32_t length, int by_essential_name,
 		  uint32_t *found, uint32_t capacity);

@@ -13,7 +13,7 @@ from aiobpf.btf.kinds import Kind
 from aiobpf.errors import BtfError
 
 if TYPE_CHECKING:
-    from aiobpf._native._lib import CData, IntArray
+    from aiobpf._native._lib import BtfNamedArray, CData, IntArray
     from aiobpf.btf.header import Header
 
 NAME_LIMIT = 1024
@@ -21,6 +21,7 @@ NAME_LIMIT = 1024
 from naming each of its types by the same five megabytes."""
 
 _SMALLEST_TYPE = 12
+_STEP = 8  # of btf_index.c: each eighth type's place is kept
 _SPARSE_FROM = 1 << 16
 
 
@@ -44,10 +45,10 @@ class Index:
 
     Making one reads the types once, in C, and checks that each lies inside its section and is of a kind known here or
     described by the layout section. Names are indexed when the first is asked for, those of functions apart: they are
-    most of a kernel's, and CO-RE asks for none. 4 bytes a type, then 8 to 12.
+    most of a kernel's, and CO-RE asks for none. Half a byte a type, and 16 to 20 for each with a name that is indexed.
     """
 
-    __slots__ = ("_following", "_functions", "_has_names", "_kept", "_lock", "_offsets", "count", "view")
+    __slots__ = ("_has_names", "_kept", "_lock", "count", "view")
 
     def __init__(self, data: bytes | mmap, header: Header, strings: tuple[Strings, ...]) -> None:
         """*strings* are its own and those of the BTFs under it. BtfError names the type where the section breaks."""
@@ -69,24 +70,24 @@ class Index:
         view.names_end = max(each.end for each in strings)
 
         capacity = header.types_length // _SMALLEST_TYPE
-        self._offsets = _words(capacity)
-        functions, where = ffi.new("uint32_t *"), ffi.new("uint32_t *")
-        count = lib.btf_index(view, self._offsets, capacity, functions, where)
+        marks, others = _words(capacity // _STEP + 1), _named(capacity)
+        counts = ffi.new("struct btf_counts *")
+        count = lib.btf_index(view, marks, others, capacity, counts)
         if count < 0:
-            raise _broken_type(data, header, -count, where[0])
-        view.offsets = self._offsets
+            raise _broken_type(data, header, -count, counts.where)
+        view.marks = marks
+        view.names[False].members, view.names[False].count = others, counts.others
+        view.names[True].count = counts.functions
         view.type_count = self.count = count
-        self._functions = functions[0]
         self.view = view
         """For the C unit, good as long as this is."""
-        self._kept: tuple[object, ...] = (whole, tables, strings)
-        self._following: IntArray | None = None
+        self._kept: tuple[object, ...] = (whole, tables, strings, marks, others)
         self._has_names = [False, False]
         self._lock = Lock()
 
     def offset(self, index: int) -> int:
         """Where a type begins, from the start of the types, in bytes; *index* is below `count`."""
-        return self._offsets[index]
+        return lib.btf_offset(self.view, index)
 
     def find(self, name: str, *, kind: Kind | None = None, by_essential_name: bool = False) -> list[int]:
         """The types of that name, in order; with *by_essential_name* those of that name and any flavour ("___x").
@@ -123,15 +124,16 @@ class Index:
             capacity = count
 
     def _index_names(self, of_functions: bool) -> None:
-        # Half of the others have no name: pointers, prototypes, arrays.
-        wanted = self._functions if of_functions else (self.count - self._functions) // 2
-        count = 1 << max(wanted - 1, 0).bit_length()
-        if self._following is None:
-            self.view.next = self._following = _words(self.count + 1)
-        heads = _words(count)
-        buckets = self.view.names[of_functions]
-        buckets.heads, buckets.mask = heads, count - 1
-        self._kept += (heads,)
+        names = self.view.names[of_functions]
+        if of_functions:
+            names.members = members = _named(names.count)
+            self._kept += (members,)
+            lib.btf_collect_functions(self.view)
+        buckets = 1 << max(names.count - 1, 0).bit_length()
+        names.heads = heads = _words(buckets)
+        names.mask = buckets - 1
+        names.next = following = _words(names.count + 1)
+        self._kept += heads, following
         lib.btf_index_names(self.view, of_functions)
 
 
@@ -140,6 +142,13 @@ def _words(count: int) -> IntArray:
     if count < _SPARSE_FROM:
         return ffi.new("uint32_t[]", count)
     return ffi.from_buffer("uint32_t[]", mmap(-1, count * 4))
+
+
+def _named(count: int) -> BtfNamedArray:
+    """Room for *count* types with their names, as `_words`."""
+    if count < _SPARSE_FROM:
+        return ffi.new("struct btf_named[]", count)
+    return ffi.from_buffer("struct btf_named[]", mmap(-1, count * 8))
 
 
 def _broken_type(data: bytes | mmap, header: Header, code: int, offset: int) -> BtfError:
