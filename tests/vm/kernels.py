@@ -44,7 +44,7 @@ def run(version: str, arguments: list[str]) -> int:
     for setting in SETTINGS:
         guest += ["--env", setting]
     started = time.monotonic()
-    with tempfile.TemporaryFile() as output:  # a file, as the guest's two ports append to it
+    with tempfile.TemporaryDirectory() as scratch, (Path(scratch) / "output").open("wb") as output:
         status = subprocess.run(
             [
                 *(sys.executable, "-m", "tests.vm.vmrun", str(folder), *guest, "--"),
@@ -55,8 +55,7 @@ def run(version: str, arguments: list[str]) -> int:
             stdout=output,
             stderr=output,
         ).returncode
-        output.seek(0)
-        text = output.read().decode(errors="replace")
+        text = Path(output.name).read_text(errors="replace")
     print(f"== Linux {version}: {time.monotonic() - started:.0f} s\n{text}", end="", flush=True)
     return status
 
