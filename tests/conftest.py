@@ -331,6 +331,7 @@ FEATURES = {
         (4, 17), Path("/sys/bus/event_source/devices/uprobe/type").exists, option_is_off("CONFIG_UPROBES")
     ),
     "trampolines": Feature((5, 5), has_trampolines, refuses_trampolines),
+    "atomics": Feature((5, 12), lambda: supports("ATOMICS")),
     "callbacks": Feature((5, 13), lambda: knows_helper(164)),  # bpf_for_each_map_elem
     "timers": Feature((5, 15), lambda: knows_helper(169)),  # bpf_timer_init
     "bounded loops": Feature((5, 17), lambda: knows_helper(181)),  # bpf_loop; bpf_strncmp came with it
@@ -353,10 +354,14 @@ FEATURES = {
     ),
     "tcx": Feature((6, 6), lambda: has_attach_type("TCX_INGRESS")),
     "uprobe.multi": Feature((6, 6), lambda: supports("UPROBE_MULTI")),
+    "v4 instructions": Feature((6, 6), lambda: supports("ISA_V4")),
     "perf link infos": Feature((6, 6), lambda: perf_link_told()[0] is not None),
+    "arg:ctx tags": Feature((6, 8), lambda: supports("ARG_CTX_TAG")),
+    "may_goto": Feature((6, 9), lambda: supports("MAY_GOTO")),
     "perf link cookies": Feature((6, 9), lambda: perf_link_told()[1] == 5),
     "raw tracepoint cookies": Feature((6, 10), lambda: lets_call("RAW_TRACEPOINT", BPF_GET_ATTACH_COOKIE)),
     "modules with distilled types": Feature((6, 11), has_modules_with_types, lambda: "this kernel has no modules here"),
+    "load-acquire": Feature((6, 15), lambda: supports("LOAD_ACQUIRE")),
     "kernel configuration": Feature((0, 0), tells_its_configuration, lambda: "no configuration file is installed"),
 }
 

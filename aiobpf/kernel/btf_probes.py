@@ -43,6 +43,11 @@ def tagged_context() -> tuple[bytes, int, int]:
     return _btf(*_INT_TYPE, 0, _info(_POINTER), 0, *prototype, *functions, *tag, strings=strings), 4, 5
 
 
+def two_functions() -> tuple[bytes, int, int]:
+    """BTF of two static functions that are ``int (void)``; their type ids."""
+    return _btf(*_INT_TYPE, 0, _info(_FUNC_PROTO), 1, _X, _info(_FUNC), 2, _A, _info(_FUNC), 2), 3, 4
+
+
 def _many_enumerators() -> bytes:
     count = 1 << 16
     head = struct.pack("=III", 0, _info(_ENUM, count), 4)

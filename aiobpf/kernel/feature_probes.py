@@ -7,7 +7,7 @@ import struct
 from typing import TYPE_CHECKING
 
 from aiobpf.errors import KernelError, NotSupportedError
-from aiobpf.kernel.btf_probes import PLAIN_BTF, tagged_context
+from aiobpf.kernel.btf_probes import PLAIN_BTF, tagged_context, two_functions
 from aiobpf.kernel.info import names_btf_objects
 from aiobpf.kernel.layout import Layout
 from aiobpf.kernel.links import link_create, link_uprobe_multi
@@ -86,6 +86,37 @@ def _memcg_accounting(token: FdLike | None) -> OwnedFd:
     return load_program(ProgramType.SOCKET_FILTER, _calls(160), token=token)
 
 
+def _atomics(token: FdLike | None) -> OwnedFd:
+    # *(u64 *)(r10 - 8) = 0; r1 = 1; r1 = atomic_fetch_add((u64 *)(r10 - 8), r1)
+    code = _slot(0x7A, 10, 0, -8) + _slot(0xB7, 1, constant=1) + _slot(0xDB, 10, 1, -8, 1)
+    return load_program(ProgramType.SOCKET_FILTER, code + _RETURN_0, token=token)
+
+
+def _function_pointers(token: FdLike | None) -> OwnedFd:
+    types, main, callback = two_functions()
+    with create_map(MapType.HASH, 4, 4, 1, token=token) as table, load_btf(types, token=token) as btf:
+        # bpf_for_each_map_elem(&table, callback, NULL, 0); return 0; and behind it the callback, which returns 0
+        code = _slot(0x18, 1, 1, constant=table.fileno()) + _slot(0) + _slot(0x18, 2, 4, constant=6) + _slot(0)
+        code += _slot(0xB7, 3) + _slot(0xB7, 4) + _calls(164) + _RETURN_0
+        functions = struct.pack("=IIII", 0, main, 9, callback)
+        return load_program(ProgramType.SOCKET_FILTER, code, btf=btf, func_info=functions, token=token)
+
+
+def _isa_v4(token: FdLike | None) -> OwnedFd:
+    # r0 = 0; r0 = (s8)r0
+    return load_program(ProgramType.SOCKET_FILTER, _slot(0xB7) + _slot(0xBF, 0, 0, 8) + _slot(0x95), token=token)
+
+
+def _may_goto(token: FdLike | None) -> OwnedFd:
+    return load_program(ProgramType.SOCKET_FILTER, _slot(0xE5) + _RETURN_0, token=token)
+
+
+def _load_acquire(token: FdLike | None) -> OwnedFd:
+    # *(u64 *)(r10 - 8) = 0; r0 = load_acquire((u64 *)(r10 - 8)): the JIT has to know it too
+    code = _slot(0x7A, 10, 0, -8) + _slot(0xDB, 0, 10, -8, 0x100)
+    return load_program(ProgramType.SOCKET_FILTER, code + _RETURN_0, token=token)
+
+
 def _perf_link(token: FdLike | None) -> bool:
     with load_program(ProgramType.TRACEPOINT, _RETURN_0, token=token) as program:
         try:
@@ -156,12 +187,17 @@ PROBES: Mapping[str, Callable[[FdLike | None], OwnedFd | bool]] = {
     "PROG_BIND_MAP": _prog_bind_map,
     "MODULE_BTF": _module_btf,
     "MEMCG_ACCOUNTING": _memcg_accounting,
+    "ATOMICS": _atomics,
+    "FUNCTION_POINTERS": _function_pointers,
     "PERF_LINK": _perf_link,
     "BPF_COOKIE": _bpf_cookie,
     "FULL_RANGE_OFFSETS": _full_range_offsets,
     "UPROBE_MULTI": _uprobe_multi,
+    "ISA_V4": _isa_v4,
     "ARG_CTX_TAG": _arg_ctx_tag,
     "TOKEN": _token,
+    "MAY_GOTO": _may_goto,
+    "LOAD_ACQUIRE": _load_acquire,
 }
 """By the name of the Feature."""
 

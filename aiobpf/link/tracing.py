@@ -57,7 +57,10 @@ class _Tracing:
             target = self.target or (program.spec.attach_to if program.spec is not None else "")
             subject = f"program {program.name!r} on {self.word} of {target!r}"
             try:
-                if self.cookie:
+                if self.attach_type == AttachType.TRACE_RAW_TP:
+                    # Also with a cookie: from 5.18 to 6.9 BPF_LINK_CREATE takes one for tp_btf and forgets it.
+                    link = kernel.raw_tracepoint_open(None, program, cookie=self.cookie, subject=subject)
+                elif self.cookie:
                     link = kernel.link_create(program, 0, self.attach_type, cookie=self.cookie, subject=subject)
                 else:  # every kernel takes this one; BPF_LINK_CREATE for these only since 5.19 (df86ca0d2f0f)
                     link = kernel.raw_tracepoint_open(None, program, subject=subject)

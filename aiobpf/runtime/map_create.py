@@ -142,7 +142,8 @@ def create_empty_map(spec: MapSpec, types: TypeIds, *, token: int | None = None)
     except KernelError as error:
         since = MAP_TYPES_SINCE.get(spec.type)
         if error.errno == errno.EINVAL and since is not None and not features.supports_map_type(spec.type):
-            raise NotSupportedError(f"map type {spec.type.name} ({subject})", since) from error
+            hint = f"Where no program needs it, leave it out: del spec.maps[{spec.name!r}]"
+            raise NotSupportedError(f"map type {spec.type.name} ({subject})", since, hint) from error
         missing = _unset(spec)
         if error.errno == errno.EINVAL and missing is not None:
             hint = f"Its {missing} is 0: objects leave it to their loader, spec.maps[{spec.name!r}].{missing} = ..."

@@ -158,9 +158,15 @@ class Submission:
 
     def _refused(self, error: KernelError, log: str, *, is_cut: bool = False) -> Exception:
         """The error that says most of why the kernel refused."""
+        if error.errno == errno.EINVAL:
+            from aiobpf.runtime.newer_instructions import newer_instruction  # what a program that loads has no use for
+
+            newer = newer_instruction(self.instructions, self.spec.name, self.token)
+            if newer is not None:
+                return newer
         if not log:
             return self._refused_unread(error)
-        from aiobpf.runtime.verifier import refused  # what a program that loads has no use for
+        from aiobpf.runtime.verifier import refused
 
         return refused(error.errno or 0, self.spec.name, self.instructions, log, is_cut=is_cut)
 
