@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 from typing import TYPE_CHECKING, final
 
 from attrs import frozen
 
 from aiobpf import kernel
-from aiobpf.errors import SpecError
+from aiobpf.errors import KernelError, SpecError
 from aiobpf.link.attachment import Attachment, building
 from aiobpf.link.link import Link, make_map_link
 from aiobpf.runtime.struct_ops import update_struct_ops
@@ -57,6 +58,9 @@ class _Registered:
     def close(self) -> None:
         try:
             self._map.elements.delete(_KEY)
+        except KernelError as error:
+            if error.errno != errno.EINPROGRESS:  # somebody else took it out (bpftool struct_ops unregister)
+                raise
         finally:
             self._map.close()
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, final
 from attrs import define, frozen
 
 from aiobpf import kernel
-from aiobpf.btf import Struct, member_places, size_of, strip_qualifiers
+from aiobpf.btf import Enum, Struct, member_places, size_of, strip_qualifiers
 from aiobpf.errors import KernelError, NotSupportedError, SpecError, kernel_error
 from aiobpf.kernel import features
 from aiobpf.runtime.map import Map
@@ -57,6 +57,12 @@ class KernelStructOps:
             if isinstance(struct, Struct) and struct.name == name:
                 return cls(struct, value.btf.id_of(struct), value, member.offset)
         raise NotSupportedError(f"struct_ops {name!r}, whose {value.type!r} does not hold it")
+
+
+def _knows_links(found: KernelStructOps) -> bool:
+    """Whether a value has the state that only links use."""
+    states = found.value.btf.all_by_name("bpf_struct_ops_state", Enum)
+    return any(each.name == "BPF_STRUCT_OPS_STATE_READY" for state in states for each in state.enumerators)
 
 
 def _known(btf: Btf, name: str) -> str:
@@ -161,7 +167,9 @@ def create_struct_ops_map(spec: MapSpec, context: LoadContext) -> Map:
             raise
         if not features.supports_map_type(MapType.STRUCT_OPS):
             raise NotSupportedError(subject, "5.6") from error
-        if spec.flags & MapFlags.LINK:
+        if found.value.btf_fd is not None and not _knows_links(found):
+            raise NotSupportedError(f"{subject} for a struct of module {found.value.module!r}", "6.9") from error
+        if spec.flags & MapFlags.LINK and not _knows_links(found):
             raise NotSupportedError(
                 f"{subject} with a link",
                 "6.4",

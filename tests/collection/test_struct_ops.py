@@ -100,8 +100,7 @@ async def test_with_a_link_it_is_registered_again_and_again(
 ) -> None:
     async with aiobpf.load(linked) as coll:
         for times in (1, 2):
-            async with coll.maps["linked"].attach() as link:
-                assert isinstance(link, Link)
+            async with coll.maps["linked"].attach(StructOps()) as link:
                 assert repr(link) == "<Link of map 'linked' on StructOps()>"
                 info = await link.info()
                 assert (info.type, info.map_id) == (LinkType.STRUCT_OPS, coll.maps["linked"].info().id)
@@ -114,7 +113,7 @@ async def test_with_a_link_it_is_registered_again_and_again(
 @pytest.mark.requires("struct_ops links")
 async def test_a_link_is_updated_with_another_map(linked: CollectionSpec, talk: Callable[[str], None]) -> None:
     linked.maps["successor"].autocreate = True
-    async with aiobpf.load(linked) as coll, coll.maps["linked"].attach() as link:
+    async with aiobpf.load(linked) as coll, coll.maps["linked"].attach(StructOps()) as link:
         talk(LINKED)
         before = coll.variables["avoided"].value
         await link.update(coll.maps["successor"])
@@ -159,6 +158,11 @@ async def test_a_registration_outlives_the_collection_until_it_is_closed(
     await link.aclose()
     with pytest.raises(FileNotFoundError):
         talk(PLAIN)
+
+
+async def test_one_that_somebody_else_took_out_closes_in_peace(plain: CollectionSpec) -> None:
+    async with aiobpf.load(plain) as coll, coll.attach():
+        assert coll.maps["plain"].elements.delete(bytes(4))
 
 
 async def test_two_of_one_name_are_an_error_that_names_the_map(plain: CollectionSpec) -> None:
