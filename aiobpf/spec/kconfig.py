@@ -88,9 +88,9 @@ def _encode_as(type_: Type | None, extern: Extern, value: Any, byte_order: ByteO
             raise SpecError("a tristate takes y, m or n")
         value = _TRISTATE[value]
     elif isinstance(type_, Int) and type_.is_bool:
-        if value not in {"y", "n"}:
-            raise SpecError("a bool has no value for m" if is_letter else "a bool takes y or n")
-        value = value == "y"
+        if value not in {"y", "n", 0, 1}:
+            raise SpecError("a bool has no value for m" if is_letter else "a bool takes y, n, 0 or 1")
+        value = value in {"y", 1}
     elif not isinstance(type_, Int):
         raise SpecError(f"its type is {type_!r}: an option is a bool, char, integer, tristate or array of char")
     elif is_letter:

@@ -89,6 +89,12 @@ def test_an_option_becomes_a_value_of_its_type(name: str, type_: Type, size: int
     assert kconfig_contents(size, [extern(name, type_, size)]) == value
 
 
+@pytest.mark.parametrize(("type_", "size"), [(BOOL, 1), (U8, 1), (U32, 4), (U64, 8)])
+def test_an_answer_of_the_loader_goes_into_a_bool_as_into_a_number(type_: Type, size: int) -> None:
+    name = "LINUX_HAS_BPF_COOKIE"  # as libbpf's usdt.bpf.h and its users declare it, either way
+    assert int.from_bytes(kconfig_contents(size, [extern(name, type_, size)]), sys.byteorder) in {0, 1}
+
+
 @pytest.mark.usefixtures("configure")
 @pytest.mark.parametrize(
     ("name", "type_", "message"),
@@ -111,7 +117,7 @@ def test_an_option_becomes_a_value_of_its_type(name: str, type_: Type, size: int
         ("CONFIG_TEXT", Array(U32, U32, 8), "an array of something else than char"),
         ("CONFIG_TEXT", Array(BOOL, U32, 8), "an array of something else than char"),
         ("CONFIG_HEX", TRISTATE, "a tristate takes y, m or n"),
-        ("CONFIG_HEX", BOOL, "a bool takes y or n"),
+        ("CONFIG_HEX", BOOL, "a bool takes y, n, 0 or 1"),
         (
             "CONFIG_YES",
             Enum("answer", enumerators=[Enumerator("YES", 1)]),
