@@ -34,7 +34,10 @@ class Command(NamedTuple):
     module: str
 
 
-COMMANDS = (Command("run", "load programs, attach them and show their events", "aiobpf.cli.run"),)
+COMMANDS = (
+    Command("run", "load programs, attach them and show their events", "aiobpf.cli.run"),
+    Command("check", "say whether an object would load on kernels that are not running", "aiobpf.cli.check"),
+)
 
 
 class UsageError(Exception):

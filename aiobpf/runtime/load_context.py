@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, final
 
 from aiobpf import kernel
 from aiobpf.asm import CallKind
+from aiobpf.asm.older_helpers import OLDER_HELPERS
 from aiobpf.btf import Btf, CoreRelocator
 from aiobpf.errors import BtfError, NotSupportedError
 from aiobpf.kernel import Feature, features
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
     from aiobpf.spec import Extern, MapSpec
 
 _CALL = 0x85
-_OLDER_HELPERS = {113: 4, 115: 45, 112: 4, 114: 45}
-"""probe_read_kernel, probe_read_kernel_str, probe_read_user, probe_read_user_str: to probe_read and probe_read_str."""
 
 
 @final
@@ -109,7 +108,7 @@ class LoadContext:
         calls = [
             (index, old)
             for index in instructions.find(_CALL, CallKind.HELPER)
-            if (old := _OLDER_HELPERS.get(instructions.fields(index)[4])) is not None
+            if (old := OLDER_HELPERS.get(instructions.fields(index)[4])) is not None
         ]
         if calls and not features.supports_probe_read_kernel():
             for index, old in calls:
