@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, final
 from attrs import define, field, frozen
 
 from aiobpf import kernel
-from aiobpf.collection.struct_ops_plan import StructOpsPlan
 from aiobpf.elf import read_spec
 from aiobpf.errors import SpecError, UnresolvedSymbolError
 from aiobpf.link import kind_of, kind_of_map
@@ -21,6 +20,7 @@ from aiobpf.runtime.map_create import fill_map, open_or_create, require_compatib
 from aiobpf.runtime.program_load import referenced_maps
 from aiobpf.runtime.struct_ops import create_struct_ops_map, fill_struct_ops
 from aiobpf.spec import CollectionSpec
+from aiobpf.spec.struct_ops_plan import StructOpsPlan
 from aiobpf.uapi import MapType
 
 if TYPE_CHECKING:

@@ -30,8 +30,9 @@ from aiobpf.compatibility.types import (
 from aiobpf.compatibility.values import Place
 from aiobpf.elf import read_spec
 from aiobpf.errors import SpecError
-from aiobpf.spec import EXTERN, CollectionSpec
+from aiobpf.spec import EXTERN, CollectionSpec, ExternKind
 from aiobpf.spec.kconfig import KCONFIG
+from aiobpf.spec.struct_ops_plan import StructOpsPlan
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
     from aiobpf.compatibility.reachability import Memory
     from aiobpf.compatibility.relocations import Relocated
     from aiobpf.compatibility.values import Value
-    from aiobpf.spec import Extern, ProgramSpec
+    from aiobpf.spec import Extern, MapSpec, ProgramSpec
 
 
 def check(
@@ -64,22 +65,27 @@ def check(
     unknown = [name for name in programs or () if name not in spec.programs]
     if unknown:
         raise SpecError(f"the object has no program {', '.join(map(repr, sorted(unknown)))}")
+    plan = StructOpsPlan.of(spec, None if programs is None else frozenset(programs))
     chosen = [
-        program
+        plan.placed(program)
         for name, program in spec.programs.items()
-        if (program.autoload if programs is None else name in programs)
+        if (plan.loads(program) if programs is None else name in programs)
     ]
+    maps = [map_ for map_ in spec.maps.values() if plan.makes(map_)]
     targets = [kernels] if isinstance(kernels, TargetKernel) else kernels
-    return Report(tuple(_KernelCheck(spec, chosen, kernel).report() for kernel in targets))
+    return Report(tuple(_KernelCheck(spec, chosen, maps, kernel).report() for kernel in targets))
 
 
 @final
 class _KernelCheck:
     """One object against one kernel."""
 
-    def __init__(self, spec: CollectionSpec, programs: list[ProgramSpec], kernel: TargetKernel) -> None:
+    def __init__(
+        self, spec: CollectionSpec, programs: list[ProgramSpec], maps: list[MapSpec], kernel: TargetKernel
+    ) -> None:
         self._spec = spec
         self._programs = programs
+        self._maps = maps
         self._kernel = kernel
         self._externs = ExternAnswers(spec.externs.values(), kernel, spec.byte_order)
         self._memories = frozen_memories(spec.maps)
@@ -101,13 +107,25 @@ class _KernelCheck:
             findings.append(Finding(Need.BYTE_ORDER, f"{spec.byte_order}-endian", Status.MISSING, reason=reason))
             verdicts = {program.name: findings[0].verdict for program in self._programs}
         else:
-            for map_ in spec.maps.values():
+            for map_ in self._maps:
                 findings += map_type(map_, kernel)
+            findings += self._other_options()
             for program in self._programs:
                 found = list(_ProgramCheck(program, kernel, self._externs, self._memories, self._relocator).findings())
                 verdicts[program.name] = worst(each.verdict for each in found)
                 findings += found
         return KernelReport(kernel.name, kernel.version, kernel.btf.byte_order, verdicts, tuple(findings))
+
+    def _other_options(self) -> Iterator[Finding]:
+        """Configuration values that no program refers to: the map that holds all is filled nevertheless."""
+        asked = {extern.name for program in self._programs for _, extern in program.instructions.with_key(EXTERN)}
+        for extern in self._spec.externs.values():
+            if extern.kind is ExternKind.KCONFIG and extern.name not in asked:
+                answer = self._externs[extern]
+                yield Finding(
+                    Need.KCONFIG, extern.name, answer.status, answer.stage, answer=answer.answer, reason=answer.reason,
+                    map=KCONFIG,
+                )  # fmt: skip
 
 
 @final

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from aiobpf.asm import CallKind, helper_name
 from aiobpf.asm.older_helpers import OLDER_HELPERS
 from aiobpf.asm.opcodes import CALL_OP
-from aiobpf.btf import Struct
+from aiobpf.btf import Struct, member_places
 from aiobpf.compatibility.report import Finding, Need, Stage, Status
 from aiobpf.uapi import MapType, ProgramType
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from aiobpf.asm import Instructions
     from aiobpf.compatibility.kernel import TargetKernel
-    from aiobpf.spec import MapSpec, ProgramSpec
+    from aiobpf.spec import MapSpec, ProgramSpec, StructOpsMembers
 
 _SAME_OPTION: Final[Mapping[MapType, ProgramType]] = {
     MapType.CGROUP_STORAGE: ProgramType.CGROUP_DEVICE,  # CONFIG_CGROUP_BPF
@@ -97,25 +97,34 @@ def map_type(spec: MapSpec, kernel: TargetKernel) -> Iterator[Finding]:
         yield finding(Status.MISSING, "the kernel knows it, but was built without it")
     else:
         yield finding(Status.RESOLVED)
-    if spec.type == MapType.STRUCT_OPS and spec.value is not None and spec.value.name:
-        yield _struct_ops(spec, spec.value.name, kernel)
+    if spec.members is not None:
+        yield from _struct_ops(spec, spec.members, kernel)
     if spec.inner is not None:
         yield from map_type(spec.inner, kernel)
 
 
-def _struct_ops(spec: MapSpec, name: str, kernel: TargetKernel) -> Finding:
-    from aiobpf.btf.core_match import essential_name
+def _struct_ops(spec: MapSpec, members: StructOpsMembers, kernel: TargetKernel) -> Iterator[Finding]:
+    """The kernel's struct, and its members that are to hold a program."""
+    name = members.struct_name
 
-    operations = essential_name(name)
-    subject = f"struct_ops {operations}"
+    def finding(subject: str, status: Status, answer: str = "", reason: str = "") -> Finding:
+        return Finding(Need.ATTACH_TARGET, subject, status, answer=answer, reason=reason, map=spec.name)
+
+    subject = f"struct_ops {name}"
     # What a map of them holds: bpf_struct_ops_NAME, around struct NAME (kernel/bpf/bpf_struct_ops.c).
-    found = kernel.find(f"bpf_struct_ops_{operations}", Struct)
-    if found is not None:
-        return Finding(Need.ATTACH_TARGET, subject, Status.RESOLVED, answer=found[1] or "vmlinux", map=spec.name)
-    if kernel.is_complete:
-        return Finding(Need.ATTACH_TARGET, subject, Status.MISSING, map=spec.name)
-    reason = "vmlinux does not have them, and its modules were not given"
-    return Finding(Need.ATTACH_TARGET, subject, Status.UNKNOWN, map=spec.name, reason=reason)
+    found = kernel.find(f"bpf_struct_ops_{name}", Struct)
+    if found is None:
+        if kernel.is_complete:
+            yield finding(subject, Status.MISSING)
+        else:
+            reason = "vmlinux does not have it, and its modules were not given"
+            yield finding(subject, Status.UNKNOWN, reason=reason)
+        return
+    yield finding(subject, Status.RESOLVED, found[1] or "vmlinux")
+    operations = kernel.find(name, Struct, found[1] or "vmlinux") or kernel.find(name, Struct)
+    there = {} if operations is None else member_places(operations[0])
+    for member in members.programs:
+        yield finding(f"struct_ops {name}.{member}", Status.RESOLVED if member in there else Status.MISSING)
 
 
 def helper_calls(instructions: Instructions) -> dict[int, int]:

@@ -16,12 +16,13 @@ import pytest
 
 from aiobpf.collection.load import LoadPlan, load_collection
 from aiobpf.compatibility import TargetKernel, Verdict, check
-from aiobpf.compatibility.report import worst
 from aiobpf.elf import read_spec
 from aiobpf.errors import BpfError, NotSupportedError
 from aiobpf.kernel.kallsyms import Kallsyms
 from aiobpf.kernel.kconfig import kernel_config
 from aiobpf.kernel.release import kernel_version
+from aiobpf.spec.struct_ops_plan import StructOpsPlan
+from aiobpf.uapi import AttachType, ProgramType
 from tests.conftest import has_trampolines
 from tests.elf.conftest import embedded_object, installed_objects
 
@@ -30,15 +31,13 @@ from .conftest import OBJECTS
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from aiobpf.spec import CollectionSpec
+    from aiobpf.spec import CollectionSpec, ProgramSpec
 
 pytestmark = pytest.mark.root
 
-VERIFIER = {
-    ("rejected", "unchecked"): "it does not compare a pointer with NULL, which no kernel takes",
-    ("xdp-dispatcher", "xdp_dispatcher"): "it calls functions that xdp-tools replaces at load",
-}
-"""Programs that are refused whatever the kernel has."""
+UNRULY = frozenset({"rejected", "refused"})
+"""Objects whose programs break rules that no kernel lets pass: a pointer that is not compared with NULL, a loop without
+end. The verifier judges them, not what the kernel has."""
 
 
 def objects() -> list[Path]:
@@ -90,27 +89,37 @@ def test_what_loads_is_not_refused_and_what_is_missing_does_not_load(
     name = path.name.removesuffix(".bpf.o")
     spec = read_spec(path if path.suffix == ".o" else embedded_object(path))
     complete(spec)
-    (report,) = check(spec, running, programs=list(spec.programs)).kernels
-    # A program array is loaded with what it holds.
-    held = {value for each in spec.maps.values() for value in each.contents.values() if isinstance(value, str)}
-    held &= spec.programs.keys()
-    needs_trampolines = {"fentry", "fexit", "fmod_ret", "lsm", "fentry.s", "fexit.s", "lsm.s", "fsession"}
-    maps = worst(finding.verdict for finding in report.findings if finding.map is not None)
     differences = []
-    for program, alone in report.programs.items():
-        verdict = worst([alone, maps])
-        if spec.programs[program].section.split("/")[0] in needs_trampolines and not has_trampolines():
+    for program in spec.programs.values():
+        if needs_trampoline(program) and not has_trampolines():
             continue  # this machine's kernel refuses them, whatever they say
+        if program.type == ProgramType.STRUCT_OPS and program.name not in StructOpsPlan.of(spec, None).members:
+            continue  # no map refers to it: there is nothing to verify it for
+        chosen = frozenset({program.name, *companions(program, spec)})
+        (report,) = check(spec, running, programs=chosen).kernels
         error: BpfError | None = None
         try:
-            plan = LoadPlan(programs=frozenset({program, *held}), pin_path=pins)
-            load_collection(spec, plan).close()
+            load_collection(spec, LoadPlan(programs=chosen, pin_path=pins)).close()
         except BpfError as found:
             error = found
         for left in os.listdir(pins):
             os.unlink(os.path.join(pins, left))
-        if (name, program) in VERIFIER:
+        if name in UNRULY and error is not None:
             continue
-        if (error is None) != (verdict is Verdict.LOADS) and verdict is not Verdict.UNKNOWN:
-            differences.append(f"{program}: {verdict.value}, but {error or 'it loads'}")
+        if (error is None) != (report.verdict is Verdict.LOADS) and report.verdict is not Verdict.UNKNOWN:
+            differences.append(f"{program.name}: {report.verdict.value}, but {error or 'it loads'}")
     assert not differences
+
+
+def needs_trampoline(program: ProgramSpec) -> bool:
+    if program.type == ProgramType.TRACING:
+        return program.attach_type not in {AttachType.TRACE_RAW_TP, AttachType.TRACE_ITER}
+    return program.type in {ProgramType.LSM, ProgramType.STRUCT_OPS, ProgramType.EXT}
+
+
+def companions(program: ProgramSpec, spec: CollectionSpec) -> set[str]:
+    """Programs that are loaded with it: those in the program arrays and struct_ops maps of the object."""
+    held = {value for each in spec.maps.values() for value in each.contents.values() if isinstance(value, str)}
+    if program.type == ProgramType.STRUCT_OPS:
+        held |= StructOpsPlan.of(spec, None).members.keys()
+    return held & spec.programs.keys()

@@ -10,11 +10,21 @@ import pytest
 
 import aiobpf
 from aiobpf import asm
-from aiobpf.btf import CORE_RELOCATION, CoreRelocation, CoreRelocationKind, Linkage, Variable
+from aiobpf.btf import (
+    CORE_RELOCATION,
+    CoreRelocation,
+    CoreRelocationKind,
+    FunctionPrototype,
+    Linkage,
+    Member,
+    Pointer,
+    Struct,
+    Variable,
+)
 from aiobpf.compatibility import Finding, Need, Stage, Status, Verdict, check
 from aiobpf.elf import read_spec
 from aiobpf.errors import SpecError
-from aiobpf.spec import CollectionSpec, MapSpec, ProgramSpec
+from aiobpf.spec import CollectionSpec, MapSpec, ProgramSpec, StructOpsMembers
 from aiobpf.uapi import AttachType, MapType, ProgramType
 
 from .conftest import INT, OBJECTS, btf_of, function, make_kernel, struct, tracepoint
@@ -101,15 +111,27 @@ def test_the_inner_map_counts() -> None:
     assert check(CollectionSpec(maps={"outer": outer}), kernel).verdict is Verdict.REFUSED
 
 
-def test_operations_of_struct_ops_are_looked_up() -> None:
-    spec = CollectionSpec(
-        maps={"ops": MapSpec(name="ops", type=MapType.STRUCT_OPS, value=struct("tcp_congestion_ops___mine", a=0))}
-    )
-    known = make_kernel(struct("bpf_struct_ops_tcp_congestion_ops", a=0))
-    (found,) = findings(spec, known, Need.ATTACH_TARGET)
-    assert (found.subject, found.status) == ("struct_ops tcp_congestion_ops", Status.RESOLVED)
+def test_operations_of_struct_ops_and_their_members_are_looked_up() -> None:
+    pointer = Pointer(FunctionPrototype(INT, ()))
+    value = Struct("tcp_congestion_ops___mine", 16, [Member("init", pointer, 0), Member("undo", pointer, 64)])
+    members = StructOpsMembers(value, bytes(16), {"init": "it"})
+    ops = MapSpec(name="ops", type=MapType.STRUCT_OPS, members=members)
+    spec = program("struct_ops")
+    spec.maps["ops"] = ops
+    operations = Struct("tcp_congestion_ops", 8, [Member("init", pointer, 0)])
+    known = make_kernel(struct("bpf_struct_ops_tcp_congestion_ops", data=0), operations)
+    assert [(each.subject, each.status) for each in findings(spec, known, Need.ATTACH_TARGET)] == [
+        ("struct_ops tcp_congestion_ops", Status.RESOLVED), ("struct_ops tcp_congestion_ops.init", Status.RESOLVED),
+    ]  # fmt: skip
+    assert check(spec, known).kernels[0].programs == {"it": Verdict.LOADS}
+    members["undo"] = "it"
+    members["init"] = None
+    *_, undo = findings(spec, known, Need.ATTACH_TARGET)
+    assert (undo.subject, undo.status) == ("struct_ops tcp_congestion_ops.undo", Status.MISSING)
     assert findings(spec, make_kernel(), Need.ATTACH_TARGET)[0].status is Status.UNKNOWN
     assert findings(spec, make_kernel(modules={}), Need.ATTACH_TARGET)[0].status is Status.MISSING
+    ops.autocreate = False
+    assert check(spec, make_kernel(modules={})).kernels[0].findings == ()
 
 
 def test_a_helper_is_needed_only_where_it_is_called() -> None:
@@ -254,6 +276,18 @@ def test_the_version_is_what_is_known_of_it() -> None:
     assert extern("LINUX_KERNEL_VERSION", make_kernel(version=(6, 1, 300))).answer == str(0x0601FF)
     found = extern("LINUX_KERNEL_VERSION", make_kernel())
     assert (found.status, found.answer) == (Status.RESOLVED, "not known here")
+
+
+def test_options_that_no_program_reads_count_too() -> None:
+    kernel = make_kernel(config={})
+    (report,) = check(OBJECTS / "externs.bpf.o", kernel, programs=["functions"]).kernels
+    refused = {
+        each.subject: each.map
+        for each in report.findings
+        if each.need is Need.KCONFIG and each.verdict is not Verdict.LOADS
+    }
+    assert refused.keys() == {"CONFIG_HZ", "CONFIG_BPF_SYSCALL", "CONFIG_IPV6", "CONFIG_CC_VERSION_TEXT"}
+    assert set(refused.values()) == {".kconfig"}
 
 
 # --- CO-RE -----------------------------------------------------------------------------------------------------------
