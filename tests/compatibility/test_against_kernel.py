@@ -71,8 +71,9 @@ def pins() -> Iterator[str]:
 
 
 def complete(spec: CollectionSpec) -> None:
-    """What objects leave to their tools: sizes of maps."""
+    """What objects leave to their tools: sizes of maps, and fields that only a tool understands."""
     for each in spec.maps.values():
+        each.extra = b""
         if each.section is None and each.type.name not in {"RINGBUF", "USER_RINGBUF", "PERF_EVENT_ARRAY", "ARENA"}:
             if not each.type.name.endswith("_STORAGE"):
                 each.max_entries = each.max_entries or 64
