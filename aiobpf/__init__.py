@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from aiobpf.errors import CodecError as CodecError
     from aiobpf.errors import CoreRelocationError as CoreRelocationError
     from aiobpf.errors import ElfError as ElfError
+    from aiobpf.errors import IncompatibleTypeError as IncompatibleTypeError
     from aiobpf.errors import KernelError as KernelError
     from aiobpf.errors import MapFullError as MapFullError
     from aiobpf.errors import MapKeyError as MapKeyError
@@ -66,6 +67,7 @@ if TYPE_CHECKING:
     from aiobpf.uapi import MapType as MapType
     from aiobpf.uapi import ProgramFlags as ProgramFlags
     from aiobpf.uapi import ProgramType as ProgramType
+    from aiobpf.uapi import RunFlags as RunFlags
     from aiobpf.uapi import UpdateFlags as UpdateFlags
 
 _HOMES = {
@@ -74,9 +76,9 @@ _HOMES = {
     "aiobpf.compatibility": "TargetKernel check",
     "aiobpf.elf": "read_spec",
     "aiobpf.errors": (
-        "AsmError BpfError BtfError ClosedError CodecError CoreRelocationError ElfError KernelError MapFullError "
-        "MapKeyError MapKeyExistsError MissingPrivilegeError NotSupportedError SpecError UnresolvedSymbolError "
-        "VerifierError"
+        "AsmError BpfError BtfError ClosedError CodecError CoreRelocationError ElfError IncompatibleTypeError "
+        "KernelError MapFullError MapKeyError MapKeyExistsError MissingPrivilegeError NotSupportedError SpecError "
+        "UnresolvedSymbolError VerifierError"
     ),
     "aiobpf.kernel.btf": "KernelBtfCache kernel_btf",
     "aiobpf.link": "Link",
@@ -84,7 +86,7 @@ _HOMES = {
     "aiobpf.runtime": "LogPolicy Map PerCpu Program Variable",
     "aiobpf.spec": "CollectionSpec MapSpec ProgramSpec VariableSpec",
     "aiobpf.stream": "PerfBuffer RingBuffer",
-    "aiobpf.uapi": "AttachType MapFlags MapType ProgramFlags ProgramType UpdateFlags",
+    "aiobpf.uapi": "AttachType MapFlags MapType ProgramFlags ProgramType RunFlags UpdateFlags",
 }
 _NAMES = {name: home for home, names in _HOMES.items() for name in names.split()}
 _MODULES = {name: f"aiobpf.{name}" for name in ("asm", "btf", "compatibility", "errors", "link", "stream", "uapi")}

@@ -20,7 +20,7 @@ from aiobpf.spec import ExternKind
 from aiobpf.spec.kconfig import KCONFIG
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from types import TracebackType
 
     from aiobpf.asm import Instructions
@@ -84,9 +84,9 @@ class LoadContext:
             raise BtfError(f"kernel_btf: {error}") from error
         return CoreRelocator([btf], byte_order=sys.byteorder, local_type_id=self.btf.add_type)
 
-    def find_kernel_type(self, name: str, kind: type[Type]) -> KernelType | None:
-        """The running kernel's function or variable of that name: in vmlinux, else in the modules; None if nowhere."""
-        return self.cache.find(name, kind)
+    def kernel_types(self, name: str, kind: type[Type]) -> Iterator[KernelType]:
+        """The running kernel's functions or variables of that name: those of vmlinux, then those of the modules."""
+        return self.cache.find_all(name, kind)
 
     def kallsyms_address(self, name: str, *, is_weak: bool = False) -> int | None:
         """The address of a kernel symbol, or None where there is none.
