@@ -99,9 +99,7 @@ class Budget:
             raise CoreRelocationError(f"comparing the types takes more than {self._limit} steps")
 
 
-def types_compatible(
-    local: Type, target: Type, budget: Budget | None = None, *, forwards: bool = False
-) -> bool:
+def types_compatible(local: Type, target: Type, budget: Budget | None = None, *, forwards: bool = False) -> bool:
     """Whether the target's type of the same name may stand for the local one: kinds agree, through pointers and arrays.
 
     The caller has compared the names. With *forwards* a local forward declaration stands for a whole struct or union,

@@ -99,9 +99,13 @@ def load_collection(source: CollectionSpec | str | PathLike[str] | bytes, plan: 
     spec = source if isinstance(source, CollectionSpec) else read_spec(source)
     operations = StructOpsPlan.of(spec, plan.programs)
     chosen = _chosen(spec, plan, operations)
-    unknown = [name for name in plan.replace_maps if name not in spec.maps]
-    if unknown:
-        raise SpecError(f"replace_maps has {', '.join(map(repr, unknown))}, which the object does not have")
+    for argument, given, known in (
+        ("replace_maps", plan.replace_maps, spec.maps),
+        ("attach_programs", plan.options.attach_programs, spec.programs),
+    ):
+        unknown = [name for name in given if name not in known]
+        if unknown:
+            raise SpecError(f"{argument} has {', '.join(map(repr, unknown))}, which the object does not have")
     loaded = Loaded(spec)
     try:
         with LoadContext(plan.options, spec.types) as context:
