@@ -29,6 +29,9 @@ NEEDS: Mapping[ExternKind, Need] = {
     ExternKind.KFUNC: Need.KFUNC,
     ExternKind.KSYM: Need.KSYM,
     ExternKind.KCONFIG: Need.KCONFIG,
+    ExternKind.FUNCTION: Need.SYMBOL,
+    ExternKind.MAP: Need.SYMBOL,
+    ExternKind.VARIABLE: Need.SYMBOL,
 }
 _NOT_IN_VMLINUX = "vmlinux does not have it, and its modules were not given"
 _TOO_OLD = "the kernel is older than calls of its functions (5.13)"
@@ -101,6 +104,9 @@ class ExternAnswers:
     # --- one by one ---------------------------------------------------------------------------------------------------
 
     def _find(self, extern: Extern) -> ExternAnswer:
+        if not extern.kind.is_of_kernel:
+            reason = f"this {extern.kind.value} is of another object: link them first (aiobpf.link_objects)"
+            return ExternAnswer(Status.MISSING, reason=reason, value=UNDECIDED)
         if extern.kind is ExternKind.KFUNC:
             return self._kfunc(extern)
         if extern.kind is ExternKind.KSYM:

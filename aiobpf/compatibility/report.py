@@ -24,6 +24,8 @@ class Need(Enum):
     KFUNC = "kfunc"
     KSYM = "ksym"
     KCONFIG = "kconfig"
+    SYMBOL = "symbol"
+    """Of another object: it must be linked first."""
 
 
 class Status(Enum):

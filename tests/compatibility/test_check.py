@@ -24,7 +24,7 @@ from aiobpf.btf import (
 from aiobpf.compatibility import Finding, Need, Stage, Status, Verdict, check
 from aiobpf.elf import read_spec
 from aiobpf.errors import SpecError
-from aiobpf.spec import CollectionSpec, MapSpec, ProgramSpec, StructOpsMembers
+from aiobpf.spec import EXTERN, CollectionSpec, Extern, ExternKind, MapSpec, ProgramSpec, StructOpsMembers
 from aiobpf.uapi import AttachType, MapType, ProgramType
 
 from .conftest import INT, OBJECTS, btf_of, function, make_kernel, struct, tracepoint
@@ -288,6 +288,16 @@ def test_options_that_no_program_reads_count_too() -> None:
     }
     assert refused.keys() == {"CONFIG_HZ", "CONFIG_BPF_SYSCALL", "CONFIG_IPV6", "CONFIG_CC_VERSION_TEXT"}
     assert set(refused.values()) == {".kconfig"}
+
+
+def test_what_another_object_has_must_be_linked_first() -> None:
+    spec = program("xdp", asm.call_function("elsewhere"), asm.exit_())
+    missing = Extern("elsewhere", ExternKind.FUNCTION)
+    spec.externs["elsewhere"] = missing
+    spec.programs["it"].instructions.set_metadata(0, EXTERN, missing)
+    (found,) = findings(spec, make_kernel(), Need.SYMBOL)
+    assert (found.subject, found.verdict) == ("elsewhere", Verdict.REFUSED)
+    assert "link them first" in found.reason
 
 
 # --- CO-RE -----------------------------------------------------------------------------------------------------------
