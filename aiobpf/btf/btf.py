@@ -252,7 +252,14 @@ class Btf:
         return self._data[start : self._header.types + end]
 
     def ids_of_kind(self, kind: Kind) -> list[int]:
-        """The ids of all types of one kind that it adds itself, in order; none of them is made."""
+        """The ids of all types of one kind that it adds itself, in order; none of them is made.
+
+        Kind.UNKNOWN are all whose kind is not known here.
+        """
+        if kind is Kind.UNKNOWN:
+            known = frozenset(Kind)
+            places = ((i, self._header.types + self._index.offset(i)) for i in range(self._index.count))
+            return [self._first_id + i for i, place in places if self._decoder.raw_kind(place) not in known]
         return [self._first_id + index for index in self._index.of_kind(kind)]
 
     def tags_of(self, id: int, component: int = -1, /) -> tuple[str, ...]:  # noqa: A002
