@@ -71,18 +71,6 @@ class UnresolvedSymbolError(BpfError):
         self.symbol = symbol
 
 
-class IncompatibleTypeError(UnresolvedSymbolError):
-    """The kernel has a function or variable of that name, but of another type than the object declares.
-
-    *expected* is the object's declaration and *found* the kernel's, both in C.
-    """
-
-    def __init__(self, message: str, symbol: str, *, expected: str, found: str) -> None:
-        super().__init__(f"{message}\n  object: {expected}\n  kernel: {found}", symbol)
-        self.expected = expected
-        self.found = found
-
-
 class NotSupportedError(BpfError):
     """The running kernel, its configuration or this machine cannot do that.
 
@@ -174,7 +162,7 @@ class VerifierError(KernelError):
     ) -> None:
         super().__init__(errno, "BPF_PROG_LOAD", f"program {program!r}", hint)
         text = f"program {program!r} was rejected: {reason}"
-        if instruction is not None:
+        if instruction is not None and not reason.endswith(f" insn {instruction}"):
             text += f" at instruction {instruction}"
         values = refusal.short_lines() if refusal is not None else ()
         self._summary = text

@@ -14,7 +14,7 @@ from attrs import frozen
 from aiobpf.verifier.effects import Action
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
     from aiobpf.verifier.machine import Frame
     from aiobpf.verifier.path import Path, Step
@@ -62,6 +62,7 @@ class _Tracer:
     def __init__(self, path: Path, frames: Sequence[Frame]) -> None:
         self.steps = path.steps
         self.is_whole = path.is_whole
+        self.function = path.function
         self.frames = frames
         self.events: list[Event] = []
         self._seen: set[tuple[int, str]] = set()
@@ -84,6 +85,7 @@ class _Tracer:
         """Note what last wrote *place* ahead of *before*, and say what to follow from there."""
         number = int(place[1:]) if place[0] == "R" else -1
         depth = 0  # how many functions below the one that is looked at
+        calls: list[int] = []
         for index in range(before - 1, -1, -1):
             step = self.steps[index]
             effect = step.effect
@@ -115,8 +117,11 @@ class _Tracer:
             if depth:
                 continue
             if number >= 0 and (effect.dst == number or (effect.clobbers and number in _ARGUMENTS)):
+                self._note_end(before, index, place, calls)
                 yield from self._wrote(index, number, place)
                 return
+            if effect.action is Action.CALL:
+                calls.append(index)
             if number < 0 and self._touches(index, place):
                 yield from self._stored(index, place)
                 return
@@ -125,11 +130,38 @@ class _Tracer:
     def _at_entry(self, place: str, number: int) -> None:
         if not self.is_whole or number == 10:
             return
-        if number == 1:
+        if self.function is not None and number in _ARGUMENTS:
+            words = f"argument {number} of the global function {self.function}(), of which only the type is known"
+        elif number == 1:
             words = "the context, as the program was given it"
         else:
             words = "never set on this way" if number >= 0 else "never written on this way"
         self._event(-1, place, words, begins=True)
+
+    def _note_end(self, before: int, writer: int, place: str, calls: Sequence[int]) -> None:
+        """Note which of *calls*, newest first, made a number of the pointer that *writer* had put into *place*."""
+        then, now = self.frames[writer + 1].get(place), self._found(before, place)
+        if then is None or now is None or then.is_scalar or not now.is_scalar:
+            return
+        reference = then.ref_obj_id or then.id
+        for index in reversed(calls):
+            arguments = [self._before(index, f"R{number}") for number in sorted(_ARGUMENTS)]
+            is_given = reference is not None and any(
+                state is not None and reference in {state.ref_obj_id, state.id} for state in arguments
+            )
+            if is_given or then.type.startswith("pkt"):
+                what = "released by" if is_given else "undone by"
+                self._event(index, place, f"{what} {name_of(self.steps[index])}: no pointer any more", begins=True)
+                return
+
+    def _found(self, index: int, place: str) -> RegisterState | None:
+        """What the step found in *place*: the log may show it only behind the step that read it."""
+        if index == len(self.steps) - 1:
+            return self.frames[-1].get(place)
+        effect = self.steps[index].effect
+        if place != f"R{effect.dst}" and not effect.clobbers:
+            return self._after(index, place) or self._before(index, place)
+        return self._before(index, place)
 
     def _lost(self, index: int, place: str) -> None:
         words = f"lost in the call of {name_of(self.steps[index])}: R1 to R5 do not outlive a call"
@@ -237,7 +269,3 @@ def _when_cast(step: Step) -> str:
 def _result(step: Step, after: RegisterState | None) -> str:
     words = f"the result of {name_of(step)}"
     return words if after is None else f"{words}: {after.describe()}"
-
-
-def state_of(frame: Mapping[str, RegisterState], register: int) -> RegisterState | None:
-    return frame.get(f"R{register}")

@@ -24,6 +24,7 @@ _STEP = re.compile(r"(\d{1,9}): \(([0-9a-f]{2})\) ([^;\n]*)(?:;(.*))?")
 _CONTINUED = re.compile(r"\s(\d{1,9}): (?=R\d|frame\d|fp-\d|refs=)")
 _STATE = re.compile(r"(?:\d{1,9}: |\s+)(?=R\d|frame\d|fp-\d|refs=)")
 _BRANCH = re.compile(r"from (\d{1,9}) to (\d{1,9})(?: \(speculative execution\))?:(.*)")
+_VALIDATING = re.compile(r"Validating (\w+)\(\) func#\d")
 _SAFE = re.compile(r"\d{1,9}: safe")
 _JUMP = re.compile(r".*\bgoto pc([+-]\d{1,6})")
 # What follows at level 2 on a jump whose condition was known: its operands have to be exact.
@@ -84,6 +85,8 @@ class Path:
     before: tuple[str, ...] = ()
     is_whole: bool = True
     """Whether it begins where the program does, as far as the log tells."""
+    function: str | None = None
+    """The global function that was walked by itself; None for the program's entry."""
 
 
 def lines_backwards(text: str, end: int | None = None) -> Iterator[tuple[int, str]]:
@@ -125,6 +128,7 @@ class _Reader:
         self._waits: tuple[int, int, str, tuple[str, ...], int | None] | None = None  # for its source line
         # The branch that the walk returned to, while it is sought: its slot if that is known, and its other side.
         self._branch: tuple[int | None, int] | None = None
+        self._function: str | None = None
         self._passed = 0  # returns to the same branch that are met on the way
         # Since the step that was met last: its slot, and what was said of how the walk came there.
         self._follower: int | None = None
@@ -155,7 +159,8 @@ class _Reader:
             self._pop(int(branch[1]), int(branch[2]), "" if is_safe else branch[3])
         elif line.startswith("returning from callee"):
             self._has_returned = True
-        elif line.startswith("Validating "):  # a global function, walked by itself
+        elif match := _VALIDATING.match(line):  # a global function, walked by itself
+            self._function = match[1]
             return False
         elif self._branch is not None and (match := _PRECISION.match(line)):
             self._exact = int(match[1])
@@ -230,4 +235,4 @@ class _Reader:
         if is_whole:
             self._flush()
         before = tuple(reversed(self._states)) if is_whole else ()
-        return Path(tuple(reversed(self.steps)), before, is_whole and self._branch is None)
+        return Path(tuple(reversed(self.steps)), before, is_whole and self._branch is None, self._function)

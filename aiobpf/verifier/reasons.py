@@ -42,6 +42,7 @@ def diagnose(reason: str) -> Diagnosis | None:
         match = re.search(cause.pattern, reason)
         if match is not None:
             words = {name: _in_words(name, text or "") for name, text in match.groupdict().items()}
+            words["bytes"] = "1 byte" if words.get("size") == "1" else f"{words.get('size')} bytes"
             return Diagnosis(cause.name, cause.explanation.format(**words), cause.hint.format(**words))
     return None
 
@@ -121,8 +122,8 @@ CAUSES: Final[Sequence[Cause]] = (
     Cause("unbounded-size", r"R(?P<register>\d+) unbounded memory access, use 'var &= const'",
           "the size in R{register} has no upper bound that the verifier knows",
           "bound it before the call, in a form that the compiler keeps: `if (n > MAX) n = MAX;` or `n &= MAX - 1;`"),
-    Cause("zero-size", r"R(?P<register>\d+) invalid zero-sized read",
-          "the size in R{register} may be zero, which this helper does not take",
+    Cause("zero-size", r"invalid zero-sized read",
+          "the size that a helper is given may be zero, which it does not take",
           "check that it is at least one: `if (n == 0) return 0;`"),
     Cause("negative-offset", r"min value is negative, either use unsigned index|value -\d+ makes|"
           r"register with unbounded min value|smin=-?\w+ unbounded min value",
@@ -134,15 +135,15 @@ CAUSES: Final[Sequence[Cause]] = (
           r"unbounded max value|value \d+ makes|offset \d+ is too large|makes \w+ pointer be out of",
           "the offset that is added to a pointer may be too large", _CHECK_SIZE),
     Cause("packet-bounds", r"invalid access to packet, off=(?P<off>-?\d+) size=(?P<size>\d+), R(?P<register>\d+)",
-          "{size} bytes at offset {off} of the packet are not known to be there",
+          "nobody checked that the packet has {bytes} at offset {off}",
           "compare with the end first, on this path and for as many bytes as are read: "
           "`if (data + offset + {size} > data_end) return XDP_DROP;`; helpers that change the packet undo the check"),
     Cause("map-value-bounds",
           r"invalid access to map value, value_size=(?P<have>\d+) off=(?P<off>-?\d+) size=(?P<size>\d+)",
-          "{size} bytes at offset {off} reach beyond a map value of {have} bytes", _CHECK_SIZE),
+          "an access to {bytes} at offset {off}, beyond a map value of {have} bytes", _CHECK_SIZE),
     Cause("memory-bounds", r"invalid access to (?:memory|map key|buffer|flow keys)\D*(?P<have>\d+) off=(?P<off>-?\d+) "
           r"size=(?P<size>\d+)",
-          "{size} bytes at offset {off} reach beyond memory of {have} bytes", _CHECK_SIZE),
+          "an access to {bytes} at offset {off}, beyond memory of {have} bytes", _CHECK_SIZE),
     Cause("uninitialised-stack", r"invalid (?:indirect )?read from stack (?:R\d+ )?(?:var_)?off [-+(]|"
           # 5.10 has the words of the bounds for it, but the place is inside of the frame.
           r"invalid read from stack R\d+ off=-(?:[1-9]\d?|[1-4]\d\d|50\d|51[0-2]) ",
@@ -153,15 +154,13 @@ CAUSES: Final[Sequence[Cause]] = (
           r"invalid stack|invalid unprivileged stack",
           "it reaches outside of the 512 bytes of the stack, or of what a helper may use of it", _MAP_OR_STACK),
     Cause("misaligned", r"misaligned (?P<what>\w+) access off (?P<off>.*) size (?P<size>\d+)",
-          "an access of {size} bytes to the {what} is not at a multiple of {size}",
+          "an access of {bytes} to the {what} is not at a multiple of {size}",
           "align the member, or read it in smaller pieces (a packed struct does)"),
     Cause("context-access", r"BPF_ST stores into R\d+ ctx",
           "it stores a constant into the context, which takes Linux 6.4",
           "store it from a register: keep the value in a variable that the compiler does not see through"),
     Cause("context-access", r"invalid (?:bpf_context|\w+) access off=(?P<off>-?\d+) size=(?P<size>\d+)",
-          "{size} bytes at offset {off} of the context may not be read or written so by this program type at "
-          "this attach "
-          "type",
+          "this program type, at this attach type, may not access {bytes} at offset {off} of the context in that way",
           "take the context struct of the section's program type, read members whole, and write only those that its "
           "documentation says can be written"),
     # --- never set ----------------------------------------------------------------------------------------------------
@@ -261,8 +260,9 @@ CAUSES: Final[Sequence[Cause]] = (
           "the loop comes back to a state it was in: the verifier cannot see that it ends",
           "bound the loop by a constant (`for (i = 0; i < N; i++)`), or use bpf_for() (6.4) or bpf_loop() (5.17)"),
     Cause("back-edge", r"back-edge from insn (?P<from>\d+) to (?P<to>\d+)",
-          "instruction {from} jumps back to {to}, and loops need Linux 5.3 and CAP_BPF",
-          "unroll the loop (#pragma unroll), or load with the privilege"),
+          "instruction {from} leads back to {to}: a loop in a program of an unprivileged user, or a function that "
+          "calls itself",
+          "unroll the loop (#pragma unroll), or load with CAP_BPF; functions never call themselves"),
     Cause("too-complex", r"BPF program is too large|program is too complex",
           "the verifier gave up after a million instructions",
           "shorten loops or make them bpf_loop() or bpf_for(), move branches into global functions, which are verified "

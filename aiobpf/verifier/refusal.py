@@ -11,6 +11,7 @@ from aiobpf.verifier.machine import frames_before
 from aiobpf.verifier.origin import Event, Origin, trace
 from aiobpf.verifier.path import Path, Step, read_path
 from aiobpf.verifier.reasons import Diagnosis, diagnose
+from aiobpf.verifier.registers import read_register
 from aiobpf.verifier.verdict import Statistics, Verdict, read_verdict
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 NEAR = 4096
 """How many steps are looked back for registers and where their values came from."""
 _REGISTER = re.compile(r"\bR(10|\d)\b")
+_HELD = re.compile(r"\b(R\d{1,2}) (?:invalid mem access '|type=)(\w{1,64})")
 _ACQUIRED = re.compile(r"alloc_insn=(\d{1,9})")
 
 
@@ -89,7 +91,14 @@ class Refusal:
     @cached_property
     def frames(self) -> Sequence[Frame]:
         """The registers before each step of `near_path`, and those that the last one found."""
-        return frames_before(self.near_path)
+        frames = list(frames_before(self.near_path))
+        if match := _HELD.search(self.verdict.reason):
+            # The reason knows better than the last state that was printed: a call may have taken what a register held.
+            name, held = match[1], read_register(match[1], match[2])
+            known = frames[-1].get(name)
+            if known is None or not known.type.startswith(held.type.partition("_or_null")[0]):
+                frames[-1] = {**frames[-1], name: held}
+        return frames
 
     @property
     def registers(self) -> Frame:
@@ -140,9 +149,8 @@ class Refusal:
         lines = []
         for origin in self.origins[:3]:
             beginning = origin.beginning or origin.events[-1]
-            line = (
-                f"{origin.register}: " if origin.state is None else f"{origin.register} is {origin.state.describe()}: "
-            )
+            held = "" if origin.state is None else origin.state.describe()
+            line = f"{origin.register}: " if not held or held in beginning.words else f"{origin.register} is {held}: "
             if beginning.place not in {origin.register, "reference"}:
                 line += f"from {beginning.place}, "
             line += beginning.words

@@ -55,8 +55,8 @@ def _found(refusal: Refusal, step: Step) -> str:
 def _changes(refusal: Refusal, index: int, step: Step) -> str:
     before, after = refusal.frames[index], refusal.frames[index + 1]
     if step.branch_taken is not None:
-        taken = "jumps" if step.branch_taken else "goes on"
-        return " ".join([taken, *_changed(before, after)])
+        taken = "jumps;" if step.branch_taken else "goes on;"
+        return " ".join([taken, *_changed(before, after)]).removesuffix(";")
     if step.entered:
         return "goes into it"
     return " ".join(_changed(before, after))

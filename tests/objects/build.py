@@ -28,7 +28,6 @@ BIG_ENDIAN = {
     "externs",
     "front",
     "globals",
-    "guards",
     "legacy_maps",
     "map_kinds",
     "no_btf",

@@ -244,4 +244,27 @@ int weak_function_called(void *ctx)
 	return no_such_function(1); /* nobody has it */
 }
 
+struct bpf_map;
+
+static long each(struct bpf_map *map, const void *key, void *value, void *ctx)
+{
+	where++;
+	return 0;
+}
+
+SEC("socket")
+int callback(struct __sk_buff *skb)
+{
+	bpf_for_each_map_elem(&numbers, each, 0, 0);
+	return 0;
+}
+
+SEC("tp_btf/task_newtask")
+int may_sleep(__u64 *ctx)
+{
+	char buffer[8];
+	bpf_copy_from_user(buffer, sizeof(buffer), (void *)ctx[1]); /* where sleeping is not allowed */
+	return 0;
+}
+
 char LICENSE[] SEC("license") = "Dual MIT/GPL";

@@ -17,7 +17,7 @@ from aiobpf.spec import MapSpec, ProgramSpec
 from aiobpf.uapi import AttachType, MapFlags, MapType, ProgramType
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from aiobpf.asm import Instruction
 
@@ -51,7 +51,15 @@ class Refused:
     """Kernels that refuse it for that: earlier ones lack what it uses, those from `until` on take it."""
     older: str | None = None
     """The cause on kernels before `since`; None where it cannot be loaded at all, or is taken."""
+    exceptions: Mapping[tuple[int, int], str] = field(factory=dict)
+    """The causes on kernels that see it in another light."""
     levels: tuple[int, ...] = (1,)
+    is_unprivileged: bool = False
+    """Whether it takes a user without privileges, whom most machines let load nothing."""
+
+    def cause_on(self, release: tuple[int, int]) -> str | None:
+        """The cause that kernel *release* has; None where it does not get to verify it."""
+        return self.exceptions.get(release, self.cause if release >= self.since else self.older)
 
     def slot(self) -> int | None:
         """The slot that the verifier stops at, where the program says so."""
@@ -85,10 +93,11 @@ def in_c(
     source: str | None = None,
     *,
     since: tuple[int, int] = (5, 10),
+    until: tuple[int, int] = (99, 0),
     older: str | None = None,
     levels: tuple[int, ...] = (1,),
 ) -> Refused:
-    return Refused(name, cause, lambda: compiled(name), source, since=since, older=older, levels=levels)
+    return Refused(name, cause, lambda: compiled(name), source, since=since, until=until, older=older, levels=levels)
 
 
 def here(instruction: Instruction) -> Instruction:
@@ -171,6 +180,9 @@ PROGRAMS = (
         asm.add(R2, -8), here(asm.ldx(4, R0, R2)), asm.exit_())),
     Refused("atomic_on_context", "atomic-target", lambda: P(
         asm.mov(R2, 1), here(asm.atomic_add(8, R1, R2)), *OUT)),
+    Refused("end_of_packet", "wrong-pointer", lambda: P(
+        asm.ldx(4, R7, R1, 80), here(asm.ldx(1, R0, R7)), asm.exit_(), type_=ProgramType.SCHED_CLS)),
+    Refused("result_leaked", "pointer-leak", lambda: P(asm.mov(R0, R10), here(asm.exit_())), is_unprivileged=True),
     # --- bounds -----------------------------------------------------------------------------------------------------
     Refused("map_value_bounds", "map-value-bounds", lambda: P(*found(), here(asm.ldx(8, R0, R0, 8)), *OUT)),
     Refused("map_value_by_helper", "map-value-bounds", lambda: P(
@@ -220,6 +232,10 @@ PROGRAMS = (
         *reserved(), asm.jeq(R0, 0, "out"), asm.mov(R6, R0), asm.mov(R1, R6), asm.mov(R2, 0),
         asm.call_helper("ringbuf_submit"), asm.mov(R1, R6), asm.mov(R2, 0), here(asm.call_helper("ringbuf_submit")),
         *OUT)),
+    Refused("packet_checked_before_a_change", "scalar-as-pointer", lambda: P(
+        asm.mov(R6, R1), asm.ldx(4, R7, R1, 76), asm.ldx(4, R3, R1, 80), asm.mov(R4, R7), asm.add(R4, 14),
+        asm.jgt(R4, R3, "out"), asm.mov(R2, 14), asm.call_helper("skb_pull_data"), here(asm.ldx(1, R0, R7)), *OUT,
+        type_=ProgramType.SCHED_CLS)),
     # --- calls ------------------------------------------------------------------------------------------------------
     Refused("unknown_helper", "unknown-helper", lambda: P(here(asm.call_helper(9999)), asm.exit_())),
     Refused("poison", "poison", lambda: P(asm.mov(R0, 0), here(asm.call_helper(POISON)), asm.exit_())),
@@ -244,18 +260,30 @@ PROGRAMS = (
     Refused("size_too_large", "unbounded-size", lambda: P(
         asm.ldx(8, R2, R1, 0), asm.mov(R1, R10), asm.add(R1, -64), asm.lsh(R2, 3), asm.rsh(R2, 1), asm.mov(R3, 0),
         here(asm.call_helper("probe_read_kernel")), *OUT, type_=ProgramType.KPROBE)),
+    Refused("size_zero", "zero-size", lambda: P(
+        asm.mov(R2, 0), asm.mov(R3, R10), asm.add(R3, -8), asm.mov(R4, 0), here(asm.call_helper("skb_load_bytes")),
+        *OUT)),
+    Refused("no_map", "bad-map", lambda: P(here(asm.ld_imm64(R1, 9999).evolve(src=asm.Pseudo.MAP_FD)), *OUT)),
     Refused("legacy_load", "legacy-load", lambda: P(
         asm.mov(R6, R1), here(asm.ld_abs(4, 0)), asm.exit_(), type_=ProgramType.KPROBE)),
     # --- control flow -----------------------------------------------------------------------------------------------
     Refused("endless", "infinite-loop", lambda: P(
         asm.ldx(4, R6, R1, 0), asm.mov(R0, 0), here(asm.jgt(R6, 5, "here")), asm.exit_())),
+    Refused("loop_without_privilege", "back-edge", lambda: P(
+        asm.mov(R0, 0), asm.add(R0, 1).with_label("again"), here(asm.jlt(R0, 5, "again")), asm.exit_()),
+        is_unprivileged=True),
     Refused("unreachable", "unreachable", lambda: P(asm.mov(R0, 0), asm.exit_(), here(asm.mov(R0, 1)), asm.exit_())),
     Refused("no_exit", "falls-off-the-end", lambda: P(asm.mov(R0, 0))),
     Refused("jump_out", "jump-out-of-range", lambda: P(asm.mov(R0, 0), here(asm.ja(100)), asm.exit_())),
     Refused("million", "too-complex", million, levels=(4,)),
     Refused("many_jumps", "too-many-jumps", many_jumps, levels=(4,)),
     Refused("deep_stack", "stack-limit", lambda: P(*nested(304, 304))),
-    Refused("deep_calls", "call-depth", lambda: P(*nested(*[8] * 10))),
+    Refused("deep_tail_call", "tail-call", lambda: P(*nested(304, 8, last=(
+        asm.load_map_ptr(R2, "programs"), asm.mov(R3, 0), asm.call_helper("tail_call"), asm.mov(R0, 0))))),
+    Refused("recursion", "recursion", lambda: P(
+        asm.call_function("again"), asm.exit_(), asm.call_function("again").with_symbol("again"), asm.exit_()),
+        since=(7, 3), older="call-depth", exceptions={(5, 10): "back-edge", (6, 1): "back-edge"}),
+    Refused("deep_calls", "call-depth", lambda: P(*nested(*[8] * 10)), until=(7, 3)),
     # --- values -----------------------------------------------------------------------------------------------------
     Refused("return_range", "return-range", lambda: P(
         asm.mov(R0, 7), here(asm.exit_()), type_=ProgramType.CGROUP_SKB, attach_type=AttachType.CGROUP_INET_INGRESS)),
@@ -298,5 +326,7 @@ PROGRAMS = (
     in_c("global_is_given_a_number", "global-arguments",
         "first((void *)(long)skb->len)", since=(5, 13), older="global-function"),
     in_c("loop_without_end", "infinite-loop"),
+    in_c("may_sleep", "sleepable-only", "bpf_copy_from_user(", since=(5, 17), older="helper-not-allowed"),
+    in_c("callback", "func-info", until=(5, 13)),
     in_c("weak_function_called", "missing-kfunc", "no_such_function(1)"),
 )  # fmt: skip

@@ -28,7 +28,9 @@ def refusal_of(spec: ProgramSpec, level: int = 1) -> VerifierError:
     return caught.value
 
 
-@pytest.mark.parametrize("program", [pytest.param(program, id=program.name) for program in PROGRAMS])
+@pytest.mark.parametrize(
+    "program", [pytest.param(program, id=program.name) for program in PROGRAMS if not program.is_unprivileged]
+)
 def test_the_kernel_refuses_it_for_the_cause_that_is_told(program: Refused) -> None:
     release = kernel_release()
     spec = program.make()
@@ -44,7 +46,7 @@ def test_the_kernel_refuses_it_for_the_cause_that_is_told(program: Refused) -> N
         error = refusal
     else:
         pytest.fail("the kernel took it")
-    assert error.cause == (program.cause if release >= program.since else program.older)
+    assert error.cause == program.cause_on(release)
     assert error.hint
     assert error.explanation or error.cause in {"poison", "missing-kfunc"}
     if program.slot() is not None and error.instruction is not None:
@@ -61,8 +63,7 @@ def test_a_refusal_says_where_the_value_came_from() -> None:
     assert error.cause == "unchecked-null"
     text = str(error)
     assert "return *kept + now;" in text
-    assert "R1 is a map value" in text
-    assert ", or NULL: from R0, the result of bpf_map_lookup_elem" in text
+    assert "R1: from R0, the result of bpf_map_lookup_elem: a map value" in text
     assert "__u64 *value = bpf_map_lookup_elem(&numbers, &key);" in text
     assert error.registers["R1"].may_be_null
     assert error.path[-1].slot == error.instruction
