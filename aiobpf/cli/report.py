@@ -15,7 +15,8 @@ LOG_TAIL_LINES = 40
 
 
 def report(error: BaseException, *, verbose: bool = False) -> None:
-    """Print *error* to stderr; *verbose* adds the end of a verifier log, and a traceback to an error of our own."""
+    """Print *error* to stderr; *verbose* tells the whole story of a refused program, and adds a traceback to an error
+    of our own."""
     for leaf in leaves(error):
         for line in lines(leaf, verbose=verbose):
             print(line, file=sys.stderr)
@@ -35,11 +36,11 @@ def leaves(error: BaseException) -> Iterator[BaseException]:
 
 
 def lines(error: BaseException, *, verbose: bool) -> Iterator[str]:
-    text = describe(error)
+    text = error.explain() if verbose and isinstance(error, VerifierError) else describe(error)
     first, *rest = text.splitlines() or [type(error).__name__]
     yield f"aiobpf: {first}"
     for line in rest:
-        yield line if line.startswith(" ") else f"  {line}"
+        yield line if not line or line.startswith(" ") else f"  {line}"
     for note in getattr(error, "__notes__", ()):
         for line in note.splitlines():
             yield f"  {line}"
@@ -64,10 +65,10 @@ def verifier_log(error: VerifierError, *, verbose: bool) -> Iterator[str]:
     if not log:
         return
     if not verbose:
-        yield f"  (--verbose shows the end of the verifier's log, {len(log)} lines)"
+        yield f"  (--verbose tells the way there, and shows the end of the verifier's log, {len(log)} lines)"
         return
     tail = log[-LOG_TAIL_LINES:]
-    if len(tail) < len(log):
-        yield f"  ... {len(log) - len(tail)} lines of the verifier's log before these"
+    yield ""
+    yield f"  The verifier's log, its last {len(tail)} of {len(log)} lines:"
     for line in tail:
         yield f"  | {line}"

@@ -320,6 +320,8 @@ def test_a_rejected_program_is_named_with_its_source_line(tmp_path: Path, probe:
     assert "Traceback" not in quiet.stderr
     verbose = run(str(path), "-v")
     assert verbose.returncode == 1
+    assert "The way there, its last " in verbose.stderr
+    assert "came from (newest first):" in verbose.stderr
     assert "  | " in verbose.stderr
     assert len(verbose.stderr.splitlines()) > len(quiet.stderr.splitlines())
 
