@@ -99,25 +99,22 @@ class Budget:
             raise CoreRelocationError(f"comparing the types takes more than {self._limit} steps")
 
 
-def types_compatible(local: Type, target: Type, budget: Budget | None = None, *, forwards: bool = False) -> bool:
+def types_compatible(local: Type, target: Type, budget: Budget | None = None) -> bool:
     """Whether the target's type of the same name may stand for the local one: kinds agree, through pointers and arrays.
 
-    The caller has compared the names. With *forwards* a local forward declaration stands for a whole struct or union,
-    which CO-RE does not allow.
+    The caller has compared the names.
     """
-    return same_kind(local, target) and _compatible(local, target, _MAX_DEPTH, budget or Budget(), forwards)
+    return same_kind(local, target) and _compatible(local, target, _MAX_DEPTH, budget or Budget())
 
 
-def _compatible(local: Type, target: Type, level: int, budget: Budget, forwards: bool) -> bool:
+def _compatible(local: Type, target: Type, level: int, budget: Budget) -> bool:
     if level <= 0:
         raise _TooDeepError("the types are nested too deep to compare")
     for _ in range(_MAX_DEPTH):
         budget.spend()
         local, target = strip_qualifiers(local), strip_qualifiers(target)
         if not same_kind(local, target):
-            if not forwards or not isinstance(local, Forward):
-                return False
-            return isinstance(target, Union if local.is_union else Struct)
+            return False
         if isinstance(local, (Void, Struct, Union, Enum, Forward)):
             return True
         if isinstance(local, Int) and isinstance(target, Int):
@@ -130,7 +127,7 @@ def _compatible(local: Type, target: Type, level: int, budget: Budget, forwards:
             if len(local.parameters) != len(target.parameters):
                 return False
             for ours, theirs in zip(local.parameters, target.parameters, strict=True):
-                if not _compatible(ours.type, theirs.type, level - 1, budget, forwards):
+                if not _compatible(ours.type, theirs.type, level - 1, budget):
                     return False
             local, target = local.return_type, target.return_type
         else:

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from aiobpf.link.tracepoint import Tracepoint as Tracepoint
     from aiobpf.link.tracing import Fentry as Fentry
     from aiobpf.link.tracing import Fexit as Fexit
-    from aiobpf.link.tracing import Freplace as Freplace
     from aiobpf.link.tracing import TpBtf as TpBtf
     from aiobpf.link.uprobe import Uprobe as Uprobe
     from aiobpf.link.uprobe import Uretprobe as Uretprobe
@@ -44,7 +43,7 @@ _HOMES = {
     "registry": "KINDS Unattachable kind_of kind_of_map",
     "struct_ops": "StructOps",
     "tracepoint": "Tracepoint",
-    "tracing": "Fentry Fexit Freplace TpBtf",
+    "tracing": "Fentry Fexit TpBtf",
     "uprobe": "Uprobe Uretprobe",
     "xdp": "Xdp XdpMode",
 }
