@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from aiobpf import asm as asm
     from aiobpf import btf as btf
+    from aiobpf import compatibility as compatibility
     from aiobpf import errors as errors
     from aiobpf import link as link
     from aiobpf import stream as stream
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from aiobpf.collection import Attached as Attached
     from aiobpf.collection import Collection as Collection
     from aiobpf.collection.collection import load as load
+    from aiobpf.compatibility import TargetKernel as TargetKernel
+    from aiobpf.compatibility import check as check
     from aiobpf.elf import read_spec as read_spec
     from aiobpf.errors import AsmError as AsmError
     from aiobpf.errors import BpfError as BpfError
@@ -33,6 +36,7 @@ if TYPE_CHECKING:
     from aiobpf.errors import CodecError as CodecError
     from aiobpf.errors import CoreRelocationError as CoreRelocationError
     from aiobpf.errors import ElfError as ElfError
+    from aiobpf.errors import IncompatibleTypeError as IncompatibleTypeError
     from aiobpf.errors import KernelError as KernelError
     from aiobpf.errors import MapFullError as MapFullError
     from aiobpf.errors import MapKeyError as MapKeyError
@@ -63,16 +67,18 @@ if TYPE_CHECKING:
     from aiobpf.uapi import MapType as MapType
     from aiobpf.uapi import ProgramFlags as ProgramFlags
     from aiobpf.uapi import ProgramType as ProgramType
+    from aiobpf.uapi import RunFlags as RunFlags
     from aiobpf.uapi import UpdateFlags as UpdateFlags
 
 _HOMES = {
     "aiobpf.btf": "Btf",
     "aiobpf.collection": "Attached Collection load",
+    "aiobpf.compatibility": "TargetKernel check",
     "aiobpf.elf": "read_spec",
     "aiobpf.errors": (
-        "AsmError BpfError BtfError ClosedError CodecError CoreRelocationError ElfError KernelError MapFullError "
-        "MapKeyError MapKeyExistsError MissingPrivilegeError NotSupportedError SpecError UnresolvedSymbolError "
-        "VerifierError"
+        "AsmError BpfError BtfError ClosedError CodecError CoreRelocationError ElfError IncompatibleTypeError "
+        "KernelError MapFullError MapKeyError MapKeyExistsError MissingPrivilegeError NotSupportedError SpecError "
+        "UnresolvedSymbolError VerifierError"
     ),
     "aiobpf.kernel.btf": "KernelBtfCache kernel_btf",
     "aiobpf.link": "Link",
@@ -80,10 +86,10 @@ _HOMES = {
     "aiobpf.runtime": "LogPolicy Map PerCpu Program Variable",
     "aiobpf.spec": "CollectionSpec MapSpec ProgramSpec VariableSpec",
     "aiobpf.stream": "PerfBuffer RingBuffer",
-    "aiobpf.uapi": "AttachType MapFlags MapType ProgramFlags ProgramType UpdateFlags",
+    "aiobpf.uapi": "AttachType MapFlags MapType ProgramFlags ProgramType RunFlags UpdateFlags",
 }
 _NAMES = {name: home for home, names in _HOMES.items() for name in names.split()}
-_MODULES = {name: f"aiobpf.{name}" for name in ("asm", "btf", "errors", "link", "stream", "uapi")}
+_MODULES = {name: f"aiobpf.{name}" for name in ("asm", "btf", "compatibility", "errors", "link", "stream", "uapi")}
 _MODULES["features"] = "aiobpf.kernel.features"
 
 __all__ = sorted({*_NAMES, *_MODULES})  # noqa: PLE0605 - one list, above

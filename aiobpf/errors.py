@@ -71,6 +71,18 @@ class UnresolvedSymbolError(BpfError):
         self.symbol = symbol
 
 
+class IncompatibleTypeError(UnresolvedSymbolError):
+    """The kernel has a function or variable of that name, but of another type than the object declares.
+
+    *expected* is the object's declaration and *found* the kernel's, both in C.
+    """
+
+    def __init__(self, message: str, symbol: str, *, expected: str, found: str) -> None:
+        super().__init__(f"{message}\n  object: {expected}\n  kernel: {found}", symbol)
+        self.expected = expected
+        self.found = found
+
+
 class NotSupportedError(BpfError):
     """The running kernel, its configuration or this machine cannot do that.
 

@@ -71,8 +71,12 @@ def open_fds() -> dict[int, str]:
 @pytest.fixture(autouse=True)
 def no_fd_is_left(request: pytest.FixtureRequest) -> Iterator[None]:
     """Every test leaves as many bpf, perf and other descriptors as it found."""
+    from aiobpf.kernel.btf import shared_btf_cache
+
     before = open_fds()
     yield
+    if shared_btf_cache.cache_info().currsize:
+        shared_btf_cache().close()  # the BTF objects of modules, which it keeps for the next load
     left = {fd: what for fd, what in open_fds().items() if before.get(fd) != what}
     if left:
         gc.collect()  # an exception's traceback may hold the last reference; a forgotten fd warns (an error) as it goes
@@ -272,6 +276,20 @@ def has_kernel_function(name: str) -> bool:
     return bool(Btf.from_file("/sys/kernel/btf/vmlinux").all_by_name(name, Function))
 
 
+def kernel_is_at_least(major: int, minor: int) -> bool:
+    """For what cannot be probed without doing it."""
+    from aiobpf.kernel.release import kernel_release
+
+    return kernel_release() >= (major, minor)
+
+
+@functools.cache
+def has_one_cpu_value() -> bool:
+    from aiobpf.kernel.features import Feature, Supported, kernel_features
+
+    return isinstance(kernel_features().probe(Feature.ONE_CPU_VALUE), Supported)
+
+
 @functools.cache
 def has_map_type(name: str) -> bool:
     from aiobpf.kernel.features import supports_map_type
@@ -314,6 +332,34 @@ def tells_its_configuration() -> bool:
         return bool(kernel_config())
     except NotSupportedError:
         return False
+
+
+MODULES = ("veth", "nf_conntrack", "xfrm_interface")
+"""Modules that tests trace and call functions of; a VM loads them (tests/vm/kernels.py)."""
+
+
+def tells_types_of_modules() -> bool:
+    return all(Path("/sys/kernel/btf", module).exists() for module in MODULES)
+
+
+def modules_are_not_loaded() -> str | None:
+    try:
+        loaded = {line.split()[0] for line in Path("/proc/modules").read_text().splitlines()}
+    except FileNotFoundError:
+        return "this kernel has no modules"
+    missing = [module for module in MODULES if module not in loaded]
+    return f"{', '.join(missing)} not loaded, or built in" if missing else None
+
+
+@functools.cache
+def has_connection_tracking_functions() -> bool:
+    from aiobpf.btf import Function
+    from aiobpf.kernel.btf import KernelBtfCache
+
+    cache = KernelBtfCache()
+    found = [cache.find(name, Function) for name in ("bpf_skb_ct_alloc", "bpf_skb_get_xfrm_info", "bpf_rcu_read_lock")]
+    cache.close()
+    return None not in found
 
 
 def refuses_trampolines() -> str | None:
@@ -362,6 +408,11 @@ FEATURES = {
     "raw tracepoint cookies": Feature((6, 10), lambda: lets_call("RAW_TRACEPOINT", BPF_GET_ATTACH_COOKIE)),
     "modules with distilled types": Feature((6, 11), has_modules_with_types, lambda: "this kernel has no modules here"),
     "load-acquire": Feature((6, 15), lambda: supports("LOAD_ACQUIRE")),
+    "one CPU's value": Feature((7, 0), has_one_cpu_value),
+    "work queues": Feature((6, 10), lambda: has_kernel_function("bpf_wq_init")),
+    "live frames": Feature((5, 18), lambda: kernel_is_at_least(5, 18)),
+    "modules": Feature((5, 11), tells_types_of_modules, modules_are_not_loaded),
+    "connection tracking kfuncs": Feature((6, 2), has_connection_tracking_functions),
     "kernel configuration": Feature((0, 0), tells_its_configuration, lambda: "no configuration file is installed"),
 }
 

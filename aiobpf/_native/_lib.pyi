@@ -339,6 +339,10 @@ class Lib:
     ) -> int: ...
     @staticmethod
     def btf_find_kind(view: BtfView, kind: int, found: IntArray, capacity: int, /) -> int: ...
+    @staticmethod
+    def btf_find_prefix(
+        view: BtfView, kind: int, prefix: bytes, length: int, found: IntArray, capacity: int, /
+    ) -> int: ...
 
     # btf_copy.h
     @staticmethod

@@ -282,3 +282,27 @@ uint32_t btf_find_kind(const struct btf_view *view, uint32_t kind, uint32_t *fou
 	}
 	return count;
 }
+
+/* How many types of that kind have a name that begins with *prefix*; the first *capacity* are stored. */
+uint32_t btf_find_prefix(const struct btf_view *view, uint32_t kind, const char *prefix, uint32_t length, uint32_t *found,
+			 uint32_t capacity)
+{
+	uint32_t offset = 0, count = 0;
+
+	for (uint32_t i = 0; i < view->type_count; i++) {
+		uint32_t name_offset = word(view, offset), info = word(view, offset + 4);
+		uint32_t name_length;
+		const char *name;
+
+		offset += (uint32_t)size_of(view, info);
+		if (((info >> 24) & 0x7f) != kind)
+			continue;
+		name = name_at(view, name_offset, &name_length);
+		if (!name || name_length < length || memcmp(name, prefix, length))
+			continue;
+		if (count < capacity)
+			found[count] = i;
+		count++;
+	}
+	return count;
+}

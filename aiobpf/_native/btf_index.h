@@ -59,5 +59,7 @@ void btf_index_names(const struct btf_view *view, int of_functions);
 uint32_t btf_find(const struct btf_view *view, int of_functions, const char *name, uint32_t length, int by_essential_name,
 		  uint32_t *found, uint32_t capacity);
 uint32_t btf_find_kind(const struct btf_view *view, uint32_t kind, uint32_t *found, uint32_t capacity);
+uint32_t btf_find_prefix(const struct btf_view *view, uint32_t kind, const char *prefix, uint32_t length, uint32_t *found,
+			 uint32_t capacity);
 
 #endif

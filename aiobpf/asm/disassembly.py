@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from aiobpf.asm import opcodes as op
 from aiobpf.asm.displacement import pointer_at
@@ -10,6 +10,8 @@ from aiobpf.asm.opcodes import CallKind, Pseudo
 from aiobpf.asm.references import LABEL, REFERENCE, SYMBOL
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from aiobpf.asm.instruction import Instruction
     from aiobpf.asm.instructions import Instructions
     from aiobpf.asm.metadata import Key
@@ -67,20 +69,35 @@ def format_instruction(instruction: Instruction, target: str | None = None) -> s
     return text or _raw(instruction)
 
 
+class Disassembled(NamedTuple):
+    """An instruction at a raw slot, and its *text* with the names of what it jumps to or calls."""
+
+    slot: int
+    instruction: Instruction
+    text: str
+
+
+def disassemble(instructions: Instructions) -> Iterator[Disassembled]:
+    """Each instruction as text, by its raw slot, as the verifier counts."""
+    places = dict(instructions.with_key_by_slot(SYMBOL))
+    places |= dict(instructions.with_key_by_slot(LABEL)) | places
+    slot = 0
+    for instruction in instructions:
+        yield Disassembled(slot, instruction, format_instruction(instruction, places.get(_target(instruction, slot))))
+        slot += instruction.width
+
+
 def format_instructions(instructions: Instructions, *, source: Key[Any] | None = None) -> str:
     """The disassembly of a program: one line an instruction, by its raw slot, as the verifier counts.
 
     A symbol or label stands on a line before its instruction. So does, after a semicolon, each value of a key whose
     `is_source` is set (comments, BTF lines) or that is *source*; empty ones are left out.
     """
-    places = dict(instructions.with_key_by_slot(SYMBOL))
-    places |= dict(instructions.with_key_by_slot(LABEL)) | places
     sources = [key for key in instructions.metadata_keys() if key.is_source or key is source]
     digits = max(4, len(str(instructions.slot_count)) + 1)
     indent = " " * (digits + 2)
     lines: list[str] = []
-    slot = 0
-    for instruction in instructions:
+    for slot, instruction, shown in disassemble(instructions):
         metadata = instruction.metadata
         if metadata:
             for mark in (SYMBOL, LABEL):
@@ -90,8 +107,7 @@ def format_instructions(instructions: Instructions, *, source: Key[Any] | None =
             for key in sources:
                 text = str(metadata.get(key) or "")
                 lines += [f"{indent}; {line}" for line in text.splitlines() if line.strip()]
-        lines.append(f"{slot:>{digits}}: {format_instruction(instruction, places.get(_target(instruction, slot)))}")
-        slot += instruction.width
+        lines.append(f"{slot:>{digits}}: {shown}")
     return "\n".join(lines)
 
 

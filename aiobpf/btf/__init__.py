@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from aiobpf.btf.core_access import describe_relocation as describe_relocation
     from aiobpf.btf.core_fixup import Fixup as Fixup
     from aiobpf.btf.core_match import essential_name as essential_name
+    from aiobpf.btf.core_match import types_compatible as types_compatible
     from aiobpf.btf.core_relocate import CoreRelocator as CoreRelocator
     from aiobpf.btf.core_relocate import relocate as relocate
     from aiobpf.btf.core_relocate import relocate_instructions as relocate_instructions
@@ -148,6 +149,7 @@ __all__ = [
     "size_of",
     "strip_modifiers",
     "strip_qualifiers",
+    "types_compatible",
     "write_bits",
 ]
 
@@ -158,7 +160,7 @@ _HOMES = {
     "core_access": "describe_relocation",
     "codecs": "Codec codec",
     "core_fixup": "Fixup",
-    "core_match": "essential_name",
+    "core_match": "essential_name types_compatible",
     "core_relocate": "CoreRelocator relocate relocate_instructions",
     "core_relocation": "CORE_RELOCATION CoreRelocation CoreRelocationKind",
     "dedup": "Deduplicated deduplicate",

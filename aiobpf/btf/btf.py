@@ -186,6 +186,19 @@ class Btf:
         found = self._index.find(essential_name, kind=_kind(kind), by_essential_name=True)
         return self._chosen(found, kind)
 
+    def names(self, kind: type[Type] | Kind, prefix: str = "") -> list[str]:
+        """The names of all types of one kind, or of those that begin with *prefix*; its own first, then its base's.
+
+        No type is made: the 60,000 functions of a kernel take some 40 ms, its tracepoints 2.
+        """
+        wanted = kind if isinstance(kind, Kind) else kind.kind
+        types, offset = self._header.types, self._index.offset
+        own = [
+            self.name_at(self._decoder.name_offset(types + offset(index)))
+            for index in self._index.of_prefix(prefix.encode(), wanted)
+        ]
+        return own if self._base is None else own + self._base.names(kind, prefix)
+
     def string_at(self, offset: int) -> str:
         """The string at *offset* of the string table, its base's included. Bytes that are no UTF-8 read as ``\\xNN``.
 
@@ -239,7 +252,14 @@ class Btf:
         return self._data[start : self._header.types + end]
 
     def ids_of_kind(self, kind: Kind) -> list[int]:
-        """The ids of all types of one kind that it adds itself, in order; none of them is made."""
+        """The ids of all types of one kind that it adds itself, in order; none of them is made.
+
+        Kind.UNKNOWN are all whose kind is not known here.
+        """
+        if kind is Kind.UNKNOWN:
+            known = frozenset(Kind)
+            places = ((i, self._header.types + self._index.offset(i)) for i in range(self._index.count))
+            return [self._first_id + i for i, place in places if self._decoder.raw_kind(place) not in known]
         return [self._first_id + index for index in self._index.of_kind(kind)]
 
     def tags_of(self, id: int, component: int = -1, /) -> tuple[str, ...]:  # noqa: A002

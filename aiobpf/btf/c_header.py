@@ -151,10 +151,8 @@ class _HeaderWriter(Writer):
         if isinstance(type, Struct | Union):
             self._emit(f"{self.body(type, 0)};\n")
         elif isinstance(type, Enum):
-            if type.enumerators:
+            if type.enumerators:  # one that is only declared has no size in C: see `tag`
                 self._emit(f"{self.body(type, 0)};\n", *(each.name for each in type.enumerators))
-            else:
-                self._emit(f"{self.tag(type)};\n")
         elif isinstance(type, Typedef):
             name = self._named[type] = self._ordinary.of(type)
             target = type.type

@@ -161,7 +161,9 @@ def _struct(type: Struct, places: list[_Place]) -> Layout:  # noqa: A002
             return _opaque(type.size)  # members on top of each other: an enum of Rust's
         attribute = 0
         if place.start != _next(place, end, is_packed):
-            wanted = 0 if is_packed or place.bits else _aligning(end, place.start, place.measured.alignment)
+            # Behind an anonymous struct the attribute would be the struct's, and make it larger.
+            may_align = not is_packed and not place.bits and place.member.name
+            wanted = _aligning(end, place.start, place.measured.alignment) if may_align else 0
             if place.start - end >= _UNIT and wanted and type.size % wanted == 0:
                 attribute = wanted
                 alignment = max(alignment, wanted)
@@ -222,8 +224,8 @@ def _aligning(end: int, start: int, natural: int) -> int:
 def _gap(start: int, end: int) -> list[Line]:
     """Bits that nothing uses, none of them across a border of 64, where the compiler would move it."""
     if end - start > _MAX_PADDING:
-        whole = -(-start // 8) * 8
-        return [*_gap(start, whole), Line(None, end - whole)]
+        first, last = -(-start // 8) * 8, end // 8 * 8
+        return [*_gap(start, first), Line(None, last - first), *_gap(last, end)]
     lines = []
     while start < end:
         bits = min(end, start // _UNIT * _UNIT + _UNIT) - start

@@ -99,22 +99,25 @@ class Budget:
             raise CoreRelocationError(f"comparing the types takes more than {self._limit} steps")
 
 
-def types_compatible(local: Type, target: Type, budget: Budget | None = None) -> bool:
+def types_compatible(local: Type, target: Type, budget: Budget | None = None, *, forwards: bool = False) -> bool:
     """Whether the target's type of the same name may stand for the local one: kinds agree, through pointers and arrays.
 
-    The caller has compared the names.
+    The caller has compared the names. With *forwards* a local forward declaration stands for a whole struct or union,
+    which CO-RE does not allow.
     """
-    return same_kind(local, target) and _compatible(local, target, _MAX_DEPTH, budget or Budget())
+    return same_kind(local, target) and _compatible(local, target, _MAX_DEPTH, budget or Budget(), forwards)
 
 
-def _compatible(local: Type, target: Type, level: int, budget: Budget) -> bool:
+def _compatible(local: Type, target: Type, level: int, budget: Budget, forwards: bool) -> bool:
     if level <= 0:
         raise _TooDeepError("the types are nested too deep to compare")
     for _ in range(_MAX_DEPTH):
         budget.spend()
         local, target = strip_qualifiers(local), strip_qualifiers(target)
         if not same_kind(local, target):
-            return False
+            if not forwards or not isinstance(local, Forward):
+                return False
+            return isinstance(target, Union if local.is_union else Struct)
         if isinstance(local, (Void, Struct, Union, Enum, Forward)):
             return True
         if isinstance(local, Int) and isinstance(target, Int):
@@ -127,7 +130,7 @@ def _compatible(local: Type, target: Type, level: int, budget: Budget) -> bool:
             if len(local.parameters) != len(target.parameters):
                 return False
             for ours, theirs in zip(local.parameters, target.parameters, strict=True):
-                if not _compatible(ours.type, theirs.type, level - 1, budget):
+                if not _compatible(ours.type, theirs.type, level - 1, budget, forwards):
                     return False
             local, target = local.return_type, target.return_type
         else:

@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     ByteOrder = Literal["little", "big"]
 
 _K = CoreRelocationKind
-_MAX_COMPARISONS = 500_000
-"""About a second. All objects of libbpf-tools together take some thousands."""
+_MAX_COMPARISONS = 250_000
+"""Less than a second. All objects of libbpf-tools together take some thousands."""
 
 
 @final

@@ -59,6 +59,11 @@ class Decoder:
         info: int = self._type.unpack_from(self._data, offset)[1]
         return info >> 24 & 0x7F
 
+    def name_offset(self, offset: int) -> int:
+        """Where the name of the type at *offset* is in the strings."""
+        found: int = self._word.unpack_from(self._data, offset)[0]
+        return found
+
     def type_at(self, source: Source, id: int, offset: int) -> Type:  # noqa: A002
         """The type at *offset*, owned by *source*. Raises BtfError."""
         name_offset, info, size_or_type = self._type.unpack_from(self._data, offset)

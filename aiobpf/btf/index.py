@@ -123,6 +123,16 @@ class Index:
                 return [found[i] for i in range(count)]
             capacity = count
 
+    def of_prefix(self, prefix: bytes, kind: Kind) -> list[int]:
+        """The types of one kind whose names begin with *prefix*, in order."""
+        capacity = 256
+        while True:
+            found = ffi.new("uint32_t[]", capacity)
+            count = lib.btf_find_prefix(self.view, kind, prefix, len(prefix), found, capacity)
+            if count <= capacity:
+                return [found[i] for i in range(count)]
+            capacity = count
+
     def _index_names(self, of_functions: bool) -> None:
         names = self.view.names[of_functions]
         if of_functions:

@@ -36,6 +36,8 @@ class Command(NamedTuple):
 
 COMMANDS = (
     Command("run", "load programs, attach them and show their events", "aiobpf.cli.run"),
+    Command("inspect", "show what is in an object file", "aiobpf.cli.inspect"),
+    Command("check", "say whether an object would load on kernels that are not running", "aiobpf.cli.check"),
     Command("explain", "say what a verifier's log means", "aiobpf.cli.explain"),
 )
 

@@ -61,6 +61,7 @@ class Collection:
         token: int | None = None,
         kconfig: Kconfig | None = None,
         programs: Iterable[str] | None = None,
+        attach_programs: Mapping[str, Program] | None = None,
         log: LogPolicy | None = None,
         limiter: CapacityLimiter | None = None,
     ) -> Collection:
@@ -77,6 +78,7 @@ class Collection:
                 token=token,
                 kconfig=kconfig,
                 log=log or LogPolicy(),
+                attach_programs=dict(attach_programs or {}),
                 limiter=limiter,
             ),
         )
@@ -194,6 +196,7 @@ def load(
     token: int | None = None,
     kconfig: Kconfig | None = None,
     programs: Iterable[str] | None = None,
+    attach_programs: Mapping[str, Program] | None = None,
     log: LogPolicy | None = None,
     limiter: CapacityLimiter | None = None,
 ) -> Opening[Collection]:
@@ -211,6 +214,9 @@ def load(
     *kconfig*: options that count before the kernel's own configuration: lines of a .config, or values by name
     ({"CONFIG_HZ": 250, "CONFIG_X": "m", "CONFIG_S": '"text"', "CONFIG_Y": None}).
     *programs*: load only these (default: all that the object does not mark with "?").
+    *attach_programs*: loaded programs that programs of the object attach to, by the name of the one that attaches: the
+    target of a freplace program, or of fentry and fexit of a program. ``attach_to`` names the function, by default the
+    target's first.
     *log*: when and how much the verifier logs.
     *limiter*: bounds how many loads run at once.
 
@@ -227,6 +233,7 @@ def load(
             token=token,
             kconfig=kconfig,
             programs=programs,
+            attach_programs=attach_programs,
             log=log,
             limiter=limiter,
         )

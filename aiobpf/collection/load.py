@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, final
 from attrs import define, field, frozen
 
 from aiobpf import kernel
-from aiobpf.collection.struct_ops_plan import StructOpsPlan
 from aiobpf.elf import read_spec
 from aiobpf.errors import SpecError, UnresolvedSymbolError
 from aiobpf.link import kind_of, kind_of_map
@@ -21,6 +20,7 @@ from aiobpf.runtime.map_create import fill_map, open_or_create, require_compatib
 from aiobpf.runtime.program_load import referenced_maps
 from aiobpf.runtime.struct_ops import create_struct_ops_map, fill_struct_ops
 from aiobpf.spec import CollectionSpec
+from aiobpf.spec.struct_ops_plan import StructOpsPlan
 from aiobpf.uapi import MapType
 
 if TYPE_CHECKING:
@@ -99,9 +99,13 @@ def load_collection(source: CollectionSpec | str | PathLike[str] | bytes, plan: 
     spec = source if isinstance(source, CollectionSpec) else read_spec(source)
     operations = StructOpsPlan.of(spec, plan.programs)
     chosen = _chosen(spec, plan, operations)
-    unknown = [name for name in plan.replace_maps if name not in spec.maps]
-    if unknown:
-        raise SpecError(f"replace_maps has {', '.join(map(repr, unknown))}, which the object does not have")
+    for argument, given, known in (
+        ("replace_maps", plan.replace_maps, spec.maps),
+        ("attach_programs", plan.options.attach_programs, spec.programs),
+    ):
+        unknown = [name for name in given if name not in known]
+        if unknown:
+            raise SpecError(f"{argument} has {', '.join(map(repr, unknown))}, which the object does not have")
     loaded = Loaded(spec)
     try:
         with LoadContext(plan.options, spec.types) as context:

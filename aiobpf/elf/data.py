@@ -30,9 +30,6 @@ def read_data_section(
     The map has the section's name and, where there is BTF, its DataSection for value type. Static and hidden variables
     are the program's own: they are part of the contents, and no `VariableSpec` shows them (as libbpf's skeletons).
     """
-    alignment = section.alignment or 1
-    if alignment & alignment - 1:
-        raise ElfError(f"section {section.name!r} is aligned to {alignment} bytes, which is no power of two")
     data_section = describe_section(section, symbols, btf)
     is_frozen = is_read_only(section)
     spec = MapSpec(
@@ -46,7 +43,7 @@ def read_data_section(
         contents={KEY: contents} if (contents := bytes(file.data(section))) else {},
         is_frozen=is_frozen,
         section=section.name,
-        alignment=alignment,
+        alignment=_alignment(section),
     )
     return spec, read_variables(file, section, symbols, spec)
 
@@ -61,7 +58,15 @@ def read_arena(
     arena.value = describe_section(section, symbols, btf) or DataSection(section.name, section.size)
     if contents := bytes(file.data(section)):
         arena.contents[KEY] = contents
+    arena.alignment = _alignment(section)
     return read_variables(file, section, symbols, arena)
+
+
+def _alignment(section: Section) -> int:
+    alignment = section.alignment or 1
+    if alignment & alignment - 1:
+        raise ElfError(f"section {section.name!r} is aligned to {alignment} bytes, which is no power of two")
+    return alignment
 
 
 def describe_section(section: Section, symbols: SymbolTable, btf: Btf | None) -> DataSection | None:

@@ -33,7 +33,7 @@ def read_exports(places: Places) -> dict[str, Export]:
 def _kind(symbol: Symbol, places: Places) -> ExternKind | None:
     if symbol.section in places.functions.by_section:
         return ExternKind.FUNCTION if symbol.name in places.functions.names else None
-    if (symbol.section, symbol.value) in places.maps:
+    if (symbol.section, symbol.value) in places.maps or symbol.section in places.struct_ops_sections:
         return ExternKind.MAP
     if symbol.section in places.data and symbol.type == STT_OBJECT:
         return ExternKind.VARIABLE

@@ -22,14 +22,16 @@ from aiobpf.elf.struct_ops import bind_programs, read_struct_ops
 from aiobpf.elf.symbols import SymbolTable
 from aiobpf.errors import BtfError, ElfError
 from aiobpf.spec.collection import CollectionSpec
+from aiobpf.spec.externs import ExternKind
+from aiobpf.spec.map import MapSpec
 from aiobpf.uapi import MapType
 
 if TYPE_CHECKING:
     from os import PathLike
 
     from aiobpf.btf import Btf, ExtInfos
+    from aiobpf.elf.file import Section
     from aiobpf.elf.layout import Layout
-    from aiobpf.spec.map import MapSpec
     from aiobpf.spec.variable import VariableSpec
 
 
@@ -81,7 +83,7 @@ def _read(file: ElfFile) -> CollectionSpec:
         for variable in variables:
             _put_variable(spec, variable)
     if layout.arena is not None:
-        arena = _arena_of(spec, layout.arena.name)
+        arena = _arena_of(spec, layout.arena)
         places.data[layout.arena.index] = arena.name
         for variable in read_arena(file, layout.arena, symbols, types, arena):
             _put_variable(spec, variable)
@@ -89,6 +91,7 @@ def _read(file: ElfFile) -> CollectionSpec:
         _put_map(spec, kconfig)
     for section in layout.struct_ops:
         table = tables.get(section.index)
+        places.struct_ops_sections.add(section.index)
         for added in read_struct_ops(file, section, table, places, types):
             _put_map(spec, added)
 
@@ -107,9 +110,17 @@ def _read(file: ElfFile) -> CollectionSpec:
     return spec
 
 
-def _arena_of(spec: CollectionSpec, section: str) -> MapSpec:
-    """The one arena of the object, for its variables to lie in."""
+def _arena_of(spec: CollectionSpec, place: Section) -> MapSpec:
+    """The one arena of the object, for its variables to lie in.
+
+    Where the arena is another object's (extern), they wait in a map of their section's name until they are linked.
+    """
+    section = place.name
     arenas = [each for each in spec.maps.values() if each.type == MapType.ARENA]
+    if not arenas and any(extern.kind is ExternKind.MAP for extern in spec.externs.values()):
+        waiting = MapSpec(name=section, type=MapType.ARENA, section=section, autocreate=False)
+        _put_map(spec, waiting)
+        return waiting
     if not arenas:
         raise ElfError(
             f"section {section!r} has variables that lie in an arena (__arena), and the object has none: define a map "

@@ -39,6 +39,8 @@ def tables_by_target(file: ElfFile) -> dict[int, Section]:
         if section.type not in {SHT_REL, SHT_RELA}:
             continue
         target = file.section(section.info, f"relocation section {section.name!r}")
+        if target.index == 0:
+            raise ElfError(f"relocation section {section.name!r} refers to section 0, which is none")
         if target.index in tables:
             raise ElfError(f"section {target.name!r} has two relocation sections")
         tables[target.index] = section

@@ -59,6 +59,7 @@ class Places:
     maps: dict[tuple[int, int], str] = field(factory=dict)
     """Name by section and byte offset."""
     map_sections: set[int] = field(factory=set)
+    struct_ops_sections: set[int] = field(factory=set)
     data: dict[int, str] = field(factory=dict)
     """Map name by section."""
     externs: dict[str, Extern] = field(factory=dict)

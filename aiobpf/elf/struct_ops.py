@@ -11,6 +11,7 @@ from aiobpf.elf.data import find_section
 from aiobpf.elf.relocation_table import R_BPF_64_64, R_BPF_64_ABS64, R_BPF_NONE, read_relocations
 from aiobpf.elf.symbols import STT_SECTION
 from aiobpf.errors import BtfError, ElfError
+from aiobpf.spec.externs import ExternKind
 from aiobpf.spec.map import MapSpec
 from aiobpf.spec.struct_ops import StructOpsMembers
 from aiobpf.uapi import MapFlags, MapType, ProgramType
@@ -83,9 +84,11 @@ def _fill_in(spec: MapSpec, offset: int, relocation: Relocation, places: Places,
     if relocation.type not in {R_BPF_64_ABS64, R_BPF_64_64}:  # the latter before clang 13
         raise ElfError(f"{where}: type {relocation.type} is not known")
     raw = members.raw[offset : offset + _POINTER_SIZE]
+    extern = places.externs.get(symbol.name) if symbol.is_undefined else None
+    is_declared = extern is not None and extern.kind is ExternKind.FUNCTION  # for another object to define
     at = symbol.value + (int.from_bytes(raw, places.file.byte_order) if symbol.type == STT_SECTION else 0)
     function = places.function_at(symbol.section, at)
-    if function is None:
+    if function is None and not is_declared:
         raise ElfError(f"{where}: it is no program")
     try:
         name = next(
@@ -96,7 +99,7 @@ def _fill_in(spec: MapSpec, offset: int, relocation: Relocation, places: Places,
         raise ElfError(f"{where}: {error}") from error
     if name is None:
         raise ElfError(f"{where}: no member of {members.type!r} at byte {offset} is a function pointer")
-    members.programs[name] = function.name
+    members.programs[name] = symbol.name if function is None else function.name
     members.raw = members.raw[:offset] + bytes(_POINTER_SIZE) + members.raw[offset + _POINTER_SIZE :]
 
 
@@ -111,6 +114,8 @@ def bind_programs(spec: CollectionSpec) -> None:
             continue
         for member, name in each.members.programs.items():
             program = spec.programs.get(name)
+            if program is None and name in spec.externs:
+                continue  # another object's
             if program is None or program.type != ProgramType.STRUCT_OPS:
                 section = "" if program is None else f" (section {program.section!r})"
                 raise ElfError(

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from aiobpf.kernel.elements import MapElements as MapElements
     from aiobpf.kernel.fd import FdLike as FdLike
     from aiobpf.kernel.fd import OwnedFd as OwnedFd
+    from aiobpf.kernel.fdinfo import fd_info as fd_info
+    from aiobpf.kernel.fdinfo import locked_memory as locked_memory
     from aiobpf.kernel.features import Feature as Feature
     from aiobpf.kernel.features import Inconclusive as Inconclusive
     from aiobpf.kernel.features import KernelFeatures as KernelFeatures
@@ -76,6 +78,8 @@ if TYPE_CHECKING:
     from aiobpf.kernel.links import prog_detach as prog_detach
     from aiobpf.kernel.links import prog_query as prog_query
     from aiobpf.kernel.links import raw_tracepoint_open as raw_tracepoint_open
+    from aiobpf.kernel.loaded_btf import btf_objects as btf_objects
+    from aiobpf.kernel.loaded_btf import read_btf as read_btf
     from aiobpf.kernel.mapped import MappedMemory as MappedMemory
     from aiobpf.kernel.mapped import map_shared as map_shared
     from aiobpf.kernel.mapped import map_shared_at as map_shared_at
@@ -109,6 +113,7 @@ _HOMES = {
     "cpus": "online_cpus possible_cpus",
     "elements": "UNSUPPORTED_ERRNOS MapElements",
     "fd": "FdLike OwnedFd",
+    "fdinfo": "fd_info locked_memory",
     "features": "Feature Inconclusive KernelFeatures Supported Unsupported kernel_features missing_btf_features "
     "supports_bpf_cookie supports_btf supports_map_type supports_probe_read_kernel supports_program_type",
     "ids": "ObjectKind all_ids btf_by_id fd_by_id link_by_id map_by_id next_id program_by_id",
@@ -118,6 +123,7 @@ _HOMES = {
     "kconfig": "kernel_config",
     "links": "Attached iter_create link_create link_detach link_iter link_kprobe_multi link_netfilter link_relative "
     "link_update link_uprobe_multi prog_attach prog_detach prog_query raw_tracepoint_open",
+    "loaded_btf": "btf_objects read_btf",
     "mapped": "MappedMemory map_shared map_shared_at read_memory write_memory",
     "maps": "create_map freeze_map",
     "memlock": "raise_memlock_limit",

@@ -166,18 +166,21 @@ class KernelBtfCache:
         by `modules`, unless it is the one asked for: BtfError. KernelError if a module's BTF object cannot be opened
         (CAP_SYS_ADMIN).
         """
+        return next(self.find_all(name, kind, module=module), None)
+
+    def find_all(self, name: str, kind: type[Type], *, module: str | None = None) -> Iterator[KernelType]:
+        """As `find`, every one of them; the modules are opened only if nobody stops at those of vmlinux."""
         if module in {None, "vmlinux"}:
             btf = self.vmlinux()
             for found in btf.all_by_name(name, kind):
-                return KernelType(found, btf.id_of(found), btf, None, None)
+                yield KernelType(found, btf.id_of(found), btf, None, None)
             if module is not None:
-                return None
+                return
         for each, btf in self._readable_modules() if module is None else self._one_module(module):
             for found in btf.all_by_name(name, kind):
                 number = btf.id_of(found)
                 if number >= btf.first_id:  # its own, not vmlinux's
-                    return KernelType(found, number, btf, each, self._module_fd(each))
-        return None
+                    yield KernelType(found, number, btf, each, self._module_fd(each))
 
     def _one_module(self, name: str) -> list[tuple[str, Btf]]:
         try:
@@ -225,11 +228,24 @@ def shared_btf_cache() -> KernelBtfCache:
     return KernelBtfCache()
 
 
-async def kernel_btf(module: str | None = None, *, btf_cache: KernelBtfCache | None = None) -> Btf:
+async def kernel_btf(
+    module: str | None = None,
+    *,
+    id: int | None = None,  # noqa: A002 the field's own word
+    btf_cache: KernelBtfCache | None = None,
+) -> Btf:
     """The running kernel's types, or those that a loaded module adds to them; opened once a process, in a worker.
+
+    With *id*, those of the kernel's BTF object of that id: any process's (`aiobpf.kernel.btf_objects` lists them).
 
     NotSupportedError where the kernel has none (before 5.4, or without CONFIG_DEBUG_INFO_BTF) or the module is not
     loaded. *btf_cache* instead of the process's own.
     """
     known = btf_cache or shared_btf_cache()
+    if id is not None:
+        if module is not None:
+            raise ValueError("a module's name or an id, not both")
+        from aiobpf.kernel.loaded_btf import read_btf
+
+        return await in_worker(lambda: read_btf(id, btf_cache=known))
     return await in_worker(known.vmlinux) if module is None else await in_worker(known.module, module)

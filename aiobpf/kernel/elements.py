@@ -73,7 +73,7 @@ class MapElements:
         return cdata, ffi.buffer(cdata, self._value_size)
 
     def lookup(self, key: bytes, flags: int = 0) -> bytes | None:
-        """The value, or None where there is no such key. *flags*: `UpdateFlags.LOCK`, or `UpdateFlags.CPU` (6.19)."""
+        """The value, or None where there is no such key. *flags*: `UpdateFlags.LOCK`, or `UpdateFlags.CPU` (7.0)."""
         if len(key) != self._key_size:
             raise self._wrong("key", key, self._key_size)
         pool = self._pool

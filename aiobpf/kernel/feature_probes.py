@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 from aiobpf.errors import KernelError, NotSupportedError
 from aiobpf.kernel.btf_probes import PLAIN_BTF, tagged_context, two_functions
+from aiobpf.kernel.cpus import possible_cpus
+from aiobpf.kernel.elements import MapElements
 from aiobpf.kernel.info import names_btf_objects
 from aiobpf.kernel.layout import Layout
 from aiobpf.kernel.links import link_create, link_uprobe_multi
@@ -15,7 +17,7 @@ from aiobpf.kernel.maps import create_map
 from aiobpf.kernel.programs import bind_map, load_btf, load_program, log_text
 from aiobpf.kernel.release import kernel_version_code
 from aiobpf.kernel.syscall import ENOTSUPP, checked
-from aiobpf.uapi import AttachType, Command, MapFlags, MapType, ProgramFlags, ProgramType
+from aiobpf.uapi import AttachType, Command, MapFlags, MapType, ProgramFlags, ProgramType, UpdateFlags
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -178,6 +180,14 @@ def _token(_: FdLike | None) -> bool:
 
 _TOKEN_CREATE = Layout("flags:I bpffs_fd:I")
 
+
+def _one_cpu_value(token: FdLike | None) -> bool:
+    with create_map(MapType.PERCPU_ARRAY, 4, 8, 1, token=token) as values:
+        elements = MapElements(values.fileno(), 4, 8 * len(possible_cpus()))
+        elements.update(bytes(4), bytes(elements.value_size), UpdateFlags.CPU)
+    return True
+
+
 PROBES: Mapping[str, Callable[[FdLike | None], OwnedFd | bool]] = {
     "OBJECT_NAMES": _object_names,
     "EXPECTED_ATTACH_TYPE": _expected_attach_type,
@@ -198,6 +208,7 @@ PROBES: Mapping[str, Callable[[FdLike | None], OwnedFd | bool]] = {
     "TOKEN": _token,
     "MAY_GOTO": _may_goto,
     "LOAD_ACQUIRE": _load_acquire,
+    "ONE_CPU_VALUE": _one_cpu_value,
 }
 """By the name of the Feature."""
 

@@ -85,6 +85,8 @@ class Feature(Enum):
     LOAD_ACQUIRE = "6.15"
     FULL_RANGE_OFFSETS = "7.0"
     """Offsets above 512 MiB in a load of a map value's address."""
+    ONE_CPU_VALUE = "7.0+"
+    """One CPU's value of a per-CPU map read and set alone (BPF_F_CPU)."""
 
     @property
     def since(self) -> str:

@@ -126,7 +126,14 @@ class ProgramInfo:
     line_info: bytes = b""
     """Records of 16 bytes: u32 slot, file name offset, line offset, line << 10 | column."""
     jited_symbols: tuple[int, ...] = ()
+    """The address of each function."""
     jited_lengths: tuple[int, ...] = ()
+    """The bytes of each function in `jited`, where they follow one another."""
+    jited_lines: tuple[int, ...] = ()
+    """The address where the code of each record of `line_info` begins."""
+    function_tags: tuple[bytes, ...] = ()
+    """The tag of each function, 8 bytes. kallsyms has it in the function's name, bpf_prog_TAG_NAME; the entry stands
+    there under the program's own."""
 
 
 def program_stats(program: FdLike, *, subject: str = "program") -> ProgramStats:
@@ -143,7 +150,7 @@ def program_info(program: FdLike, *, instructions: bool = False, subject: str = 
     map_ids = bytearray(4 * info["nr_map_ids"])
     buffers: dict[str, int | Buffer | None] = {"nr_map_ids": info["nr_map_ids"], "map_ids": map_ids}
     empty = bytearray()
-    xlated = jited = func_info = line_info = symbols = lengths = empty
+    xlated = jited = func_info = line_info = symbols = lengths = jited_lines = tags = empty
     if instructions:
         xlated = bytearray(info["xlated_prog_len"])
         jited = bytearray(info["jited_prog_len"])
@@ -151,6 +158,8 @@ def program_info(program: FdLike, *, instructions: bool = False, subject: str = 
         line_info = bytearray(16 * info["nr_line_info"])
         symbols = bytearray(8 * info["nr_jited_ksyms"])
         lengths = bytearray(4 * info["nr_jited_func_lens"])
+        jited_lines = bytearray(8 * info["nr_jited_line_info"])
+        tags = bytearray(8 * info["nr_prog_tags"])
         buffers |= {
             "xlated_prog_len": len(xlated),
             "xlated_prog_insns": xlated,
@@ -166,6 +175,11 @@ def program_info(program: FdLike, *, instructions: bool = False, subject: str = 
             "jited_ksyms": symbols,
             "nr_jited_func_lens": info["nr_jited_func_lens"],
             "jited_func_lens": lengths,
+            "jited_line_info_rec_size": 8,
+            "nr_jited_line_info": info["nr_jited_line_info"],
+            "jited_line_info": jited_lines,
+            "nr_prog_tags": info["nr_prog_tags"],
+            "prog_tags": tags,
         }
     if map_ids or instructions:
         info = read_info(program, _PROGRAM, subject=subject, **buffers)
@@ -192,6 +206,8 @@ def program_info(program: FdLike, *, instructions: bool = False, subject: str = 
         line_info=bytes(line_info),
         jited_symbols=tuple(memoryview(symbols).cast("Q")),
         jited_lengths=tuple(memoryview(lengths).cast("I")),
+        jited_lines=tuple(memoryview(jited_lines).cast("Q")),
+        function_tags=tuple(bytes(tags[at : at + 8]) for at in range(0, len(tags), 8)),
     )
 
 

@@ -68,6 +68,10 @@ class Kallsyms:
     def __contains__(self, name: str) -> bool:
         return _encoded(name) in self._by_name
 
+    def names(self) -> frozenset[str]:
+        """The names of all symbols."""
+        return frozenset(name.decode(errors="replace") for name in self._by_name)
+
     def function_names(self) -> set[str]:
         """The names of all functions (types t, T, w and W)."""
         functions = set()

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from aiobpf.link.tracepoint import Tracepoint as Tracepoint
     from aiobpf.link.tracing import Fentry as Fentry
     from aiobpf.link.tracing import Fexit as Fexit
+    from aiobpf.link.tracing import Freplace as Freplace
     from aiobpf.link.tracing import TpBtf as TpBtf
     from aiobpf.link.uprobe import Uprobe as Uprobe
     from aiobpf.link.uprobe import Uretprobe as Uretprobe
@@ -43,7 +44,7 @@ _HOMES = {
     "registry": "KINDS Unattachable kind_of kind_of_map",
     "struct_ops": "StructOps",
     "tracepoint": "Tracepoint",
-    "tracing": "Fentry Fexit TpBtf",
+    "tracing": "Fentry Fexit Freplace TpBtf",
     "uprobe": "Uprobe Uretprobe",
     "xdp": "Xdp XdpMode",
 }

@@ -1,4 +1,4 @@
-"""Hooks that a program is bound to when it is loaded, by BTF: tp_btf, fentry, fexit.
+"""Hooks that a program is bound to when it is loaded, by BTF: tp_btf, fentry, fexit, freplace.
 
 The target is an argument of BPF_PROG_LOAD (attach_btf_id), so attaching only switches it on.
 """
@@ -85,7 +85,10 @@ class TpBtf(_Tracing):
 
 @frozen
 class Fentry(_Tracing):
-    """The entry of the kernel function *target*. Section ``fentry/NAME``. Since 5.5; *cookie* since 5.19."""
+    """The entry of *target*, a function of the kernel or of the program that it was loaded for.
+
+    Section ``fentry/NAME`` or ``fentry/MODULE:NAME``. Since 5.5 (in modules since 5.11); *cookie* since 5.19.
+    """
 
     attach_type = AttachType.TRACE_FENTRY
     word = "fentry"
@@ -97,3 +100,33 @@ class Fexit(_Tracing):
 
     attach_type = AttachType.TRACE_FEXIT
     word = "fexit"
+
+
+@frozen
+class Freplace:
+    """The function *target* of the program that this one was loaded for, which runs in its place while it is attached.
+
+    Section ``freplace/NAME``. Since 5.6. *target* may be left out; given, it must be the one that was said at the load.
+    """
+
+    target: str = ""
+
+    @classmethod
+    def parse(cls, spec: ProgramSpec) -> Freplace:
+        return cls(spec.attach_to)
+
+    async def attach_program(self, program: Program) -> Link:
+        """Raises SpecError where the program was loaded for another function."""
+        spec = program.spec
+        if spec is not None and self.target and spec.attach_to and self.target != spec.attach_to:
+            raise SpecError(
+                f"program {program.name!r} is loaded to replace {spec.attach_to!r}, not {self.target!r}: the kernel "
+                "binds it at load, so set ProgramSpec.attach_to"
+            )
+        return await make_link(self, program, self._attach)
+
+    def _attach(self, program: Program) -> Attachment:
+        with building() as attachment:
+            subject = f"program {program.name!r} in place of {self.target or 'another'!r}"
+            attachment.links.append(kernel.raw_tracepoint_open(None, program, subject=subject))
+            return attachment

@@ -12,6 +12,8 @@ from aiobpf.errors import SpecError
 from aiobpf.spec import EXTERN, ExternKind
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from aiobpf.asm import Instructions
     from aiobpf.linker.inputs import Input
     from aiobpf.linker.symbols import Symbols
@@ -26,12 +28,20 @@ _NAMED_LOADS: Final = frozenset({Pseudo.MAP_FD, Pseudo.MAP_VALUE, Pseudo.FUNC})
 class CodeMover:
     """Moves the instructions of one object; the symbols are resolved and the sections have their places."""
 
-    def __init__(self, input: Input, symbols: Symbols, types: JoinedTypes, externs: dict[str, Extern]) -> None:  # noqa: A002
-        """*externs* are those that the result still has."""
+    def __init__(
+        self,
+        input: Input,  # noqa: A002
+        symbols: Symbols,
+        types: JoinedTypes,
+        externs: Mapping[str, Extern],
+        homes: Mapping[str, str],
+    ) -> None:
+        """*externs* are those that the result still has; *homes* say in which of its maps each section lies."""
         self.input = input
         self._symbols = symbols
         self._types = types
         self._externs = externs
+        self._homes = homes
 
     def move(self, instructions: Instructions) -> Instructions:
         """A changed copy. Raises SpecError for a reference that leads nowhere."""
@@ -65,11 +75,12 @@ class CodeMover:
         name = reference.name
         if not _refers_by_name(opcode, src):
             return  # a label
-        if opcode == LD_IMM64 and src == Pseudo.MAP_VALUE and name in self.input.sections:
+        section = self.input.homes.get(name)
+        if opcode == LD_IMM64 and src == Pseudo.MAP_VALUE and section is not None:
             place = constant >> 32
-            variable = self._lost(reference, place)
+            variable = self._lost(reference.variable, section, place)
             if variable is None:
-                self._load(moved, index, name, place + self.input.shifts[name], reference.variable)
+                self._load(moved, index, section, place + self.input.shifts[section], reference.variable)
             else:
                 self._load_export(moved, index, variable.name, place - variable.offset)
             return
@@ -77,15 +88,14 @@ class CodeMover:
         if new != name:
             moved.set_metadata(index, REFERENCE, Reference(new, reference.variable))
 
-    def _lost(self, reference: Reference, place: int) -> Export | None:
-        """The variable that is referred to, if another object's comes before it."""
-        name = reference.variable
+    def _lost(self, name: str | None, section: str, place: int) -> Export | None:
+        """The variable of that name, if another object's comes before it."""
         if name is None or name not in self.input.lost:
             return None
         export = self.input.exports[name]
-        if export.kind is not ExternKind.VARIABLE or export.section != reference.name:
+        if export.kind is not ExternKind.VARIABLE or export.section != section:
             return None
-        for other_name, start, size in self.input.places(reference.name):
+        for other_name, start, size in self.input.places(section):
             # A static variable of the same name, of a file that was linked into this object before.
             if other_name == name and start != export.offset and start <= place < start + size:
                 return None
@@ -119,7 +129,7 @@ class CodeMover:
             raise SpecError(f"{self.input.label}: offset {place} is outside of section {section!r}")
         constant = moved.fields(index)[4]
         moved.patch(index, constant=constant & _OFFSET_LIMIT - 1 | place << 32)
-        moved.set_metadata(index, REFERENCE, Reference(section, variable))
+        moved.set_metadata(index, REFERENCE, Reference(self._homes[section], variable))
 
 
 def _refers_by_name(opcode: int, src: int) -> bool:

@@ -9,14 +9,15 @@ from attrs import define, field
 from aiobpf.asm import REFERENCE, SYMBOL, CallKind, Pseudo, Reference
 from aiobpf.asm.opcodes import CALL_OP, LD_IMM64
 from aiobpf.btf import DataSection
+from aiobpf.elf.layout import ARENA_SECTION
 from aiobpf.errors import AsmError, SpecError
-from aiobpf.spec import Export, ExternKind
+from aiobpf.spec import Export, ExternKind, MapSpec
 from aiobpf.spec.kconfig import KCONFIG
 from aiobpf.uapi import MapType, ProgramType
 
 if TYPE_CHECKING:
     from aiobpf.asm import Instructions
-    from aiobpf.spec import CollectionSpec, Extern, MapSpec, ProgramSpec
+    from aiobpf.spec import CollectionSpec, Extern, ProgramSpec
 
 _LIBRARY: Final = ".text"
 
@@ -39,11 +40,21 @@ class Input:
     """Exports that another object's come before."""
     names: dict[str, str] = field(factory=dict)
     """New names of static functions and maps, where theirs are taken."""
+    sections: dict[str, MapSpec] = field(init=False)
+    """The contents of data sections by the section's name, those of an arena too."""
+    homes: dict[str, str] = field(factory=dict)
+    """The section of each map that holds one: its own name, but for an arena."""
     shifts: dict[str, int] = field(factory=dict)
     """By how many bytes the contents of each data section move."""
 
     def __attrs_post_init__(self) -> None:
         spec = self.spec
+        self.sections = {}
+        for name, each in spec.maps.items():
+            section = _section_of(each)
+            if section is not None:
+                self.sections[section.name] = section
+                self.homes[name] = section.name
         self.programs = dict(spec.programs)
         self.code = {name: _named(program.instructions, self.label) for name, program in self.programs.items()}
         self.bodies = {**spec.functions, **{name: entry_of(whole) for name, whole in self.code.items()}}
@@ -72,18 +83,13 @@ class Input:
         return [extern for name, extern in self.spec.externs.items() if name not in self.exports]
 
     @property
-    def sections(self) -> dict[str, MapSpec]:
-        """The maps of data sections, by the section's name."""
-        return {name: spec for name, spec in self.spec.maps.items() if is_data_section(spec)}
-
-    @property
     def maps(self) -> dict[str, MapSpec]:
-        """The other maps, but for the one of configuration values."""
-        return {name: spec for name, spec in self.spec.maps.items() if name != KCONFIG and not is_data_section(spec)}
+        """The maps that are no data section, but for the one of configuration values."""
+        return {name: spec for name, spec in self.spec.maps.items() if name not in self.sections and name != KCONFIG}
 
     def places(self, section: str) -> list[tuple[str, int, int]]:
         """(name, offset, size) of the variables of a data section, as BTF describes them."""
-        value = self.spec.maps[section].value
+        value = self.sections[section].value
         found = value.variables if isinstance(value, DataSection) else ()
         return [(each.variable.name, each.offset, each.size) for each in found]
 
@@ -92,9 +98,21 @@ class Input:
         self.programs = {name: program for name, program in self.programs.items() if not is_library(program)}
 
 
-def is_data_section(spec: MapSpec) -> bool:
-    """Whether the map holds global variables."""
-    return spec.section is not None and spec.section != KCONFIG and spec.type == MapType.ARRAY
+def _section_of(spec: MapSpec) -> MapSpec | None:
+    """The section whose variables lie in a map, as a map of its own."""
+    if spec.type == MapType.ARENA and isinstance(spec.value, DataSection):
+        return MapSpec(
+            name=ARENA_SECTION,
+            type=MapType.ARENA,
+            value_size=spec.data_size,
+            value=spec.value,
+            contents=spec.contents,
+            section=ARENA_SECTION,
+            alignment=spec.alignment,
+        )
+    if spec.section is not None and spec.section != KCONFIG and spec.type == MapType.ARRAY:
+        return spec
+    return None
 
 
 def is_library(program: ProgramSpec) -> bool:

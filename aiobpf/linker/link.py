@@ -12,8 +12,11 @@ from typing import TYPE_CHECKING, TypeVar
 
 from attrs import evolve
 
+from aiobpf.btf import DataSection
 from aiobpf.elf import read_spec
 from aiobpf.elf.externs import lay_out_kconfig
+from aiobpf.elf.layout import ARENA_SECTION
+from aiobpf.elf.struct_ops import bind_programs
 from aiobpf.errors import AsmError, SpecError
 from aiobpf.linker.code import CodeMover
 from aiobpf.linker.inputs import Input
@@ -22,13 +25,14 @@ from aiobpf.linker.sections import join_sections
 from aiobpf.linker.symbols import Symbols
 from aiobpf.linker.types import JoinedTypes
 from aiobpf.spec import CollectionSpec, ExternKind
+from aiobpf.uapi import MapType
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from os import PathLike
 
     from aiobpf.linker.sections import Section
-    from aiobpf.spec import MapSpec
+    from aiobpf.spec import MapSpec, StructOpsMembers
 
 T = TypeVar("T")
 
@@ -62,13 +66,15 @@ def link_objects(
     sections = join_sections(inputs)
     types = JoinedTypes(inputs, symbols, sections)
     spec = CollectionSpec(license=license or "", types=types.btf, byte_order=inputs[0].spec.byte_order)
-    spec.maps = _maps(inputs, sections, types)
+    spec.maps = _maps(inputs, types)
+    homes = _place_sections(spec.maps, sections, types)
     _put_externs(spec, symbols, types)
     try:
-        join_programs(spec, [CodeMover(each, symbols, types, spec.externs) for each in inputs], version or 0)
+        join_programs(spec, [CodeMover(each, symbols, types, spec.externs, homes) for each in inputs], version or 0)
     except AsmError as error:
         raise SpecError(str(error)) from error
-    _put_variables(spec, inputs, symbols, types)
+    bind_programs(spec)
+    _put_variables(spec, inputs, symbols, types, homes)
     for name, (source, export) in symbols.definitions.items():
         offset = export.offset + source.shifts[export.section] if export.kind is ExternKind.VARIABLE else 0
         spec.exports[name] = export._replace(offset=offset)
@@ -104,7 +110,8 @@ def _kernel_version(source: Input) -> int:
     return max((program.kernel_version for program in source.programs.values()), default=0)
 
 
-def _maps(inputs: Sequence[Input], sections: Mapping[str, Section], types: JoinedTypes) -> dict[str, MapSpec]:
+def _maps(inputs: Sequence[Input], types: JoinedTypes) -> dict[str, MapSpec]:
+    """The maps that are no data sections."""
     maps: dict[str, MapSpec] = {}
     for each in inputs:
         for name, spec in each.maps.items():
@@ -113,10 +120,32 @@ def _maps(inputs: Sequence[Input], sections: Mapping[str, Section], types: Joine
                 maps[new] = _moved_map(spec, each, types)
                 if spec.name == name:
                     maps[new].name = new
-    for name, section in sections.items():
-        section.map.value = types.sections.get(name)
-        maps[name] = section.map
     return maps
+
+
+def _place_sections(maps: dict[str, MapSpec], sections: Mapping[str, Section], types: JoinedTypes) -> dict[str, str]:
+    """Put the data sections into *maps*; the name of the map that each lies in."""
+    homes: dict[str, str] = {}
+    for name, section in sections.items():
+        joined = section.map
+        joined.value = types.sections.get(name)
+        home = name
+        if name == ARENA_SECTION:
+            arenas = [spec for spec in maps.values() if spec.type == MapType.ARENA]
+            if len(arenas) > 1:
+                raise SpecError(
+                    "there are variables that lie in an arena (__arena), and the objects have several: "
+                    + ", ".join(repr(each.name) for each in arenas)
+                )
+            value = joined.value or DataSection(name, joined.value_size)
+            if arenas:
+                home = arenas[0].name
+                joined = evolve(arenas[0], value=value, contents=joined.contents, alignment=joined.alignment)
+            else:  # the arena is another object's still
+                joined = evolve(joined, value_size=0, value=value, autocreate=False)
+        homes[name] = home
+        maps[home] = joined
+    return homes
 
 
 def _moved_map(spec: MapSpec, source: Input, types: JoinedTypes) -> MapSpec:
@@ -129,7 +158,13 @@ def _moved_map(spec: MapSpec, source: Input, types: JoinedTypes) -> MapSpec:
         contents={
             key: names.get(value, value) if isinstance(value, str) else value for key, value in spec.contents.items()
         },
+        members=None if spec.members is None else _moved_members(spec.members, source, types),
     )
+
+
+def _moved_members(members: StructOpsMembers, source: Input, types: JoinedTypes) -> StructOpsMembers:
+    programs = {member: source.names.get(name, name) for member, name in members.programs.items()}
+    return evolve(members, type=types.retarget(source, members.type), programs=programs)
 
 
 def _put_externs(spec: CollectionSpec, symbols: Symbols, types: JoinedTypes) -> None:
@@ -142,7 +177,13 @@ def _put_externs(spec: CollectionSpec, symbols: Symbols, types: JoinedTypes) -> 
         spec.maps[kconfig.name] = kconfig
 
 
-def _put_variables(spec: CollectionSpec, inputs: Sequence[Input], symbols: Symbols, types: JoinedTypes) -> None:
+def _put_variables(
+    spec: CollectionSpec,
+    inputs: Sequence[Input],
+    symbols: Symbols,
+    types: JoinedTypes,
+    homes: Mapping[str, str],
+) -> None:
     for each in inputs:
         for name, variable in each.spec.variables.items():
             found = symbols.definitions.get(name)
@@ -150,7 +191,7 @@ def _put_variables(spec: CollectionSpec, inputs: Sequence[Input], symbols: Symbo
                 continue
             if name in spec.variables:
                 raise SpecError(f"two variables are named {name!r}, the second one in {each.label}")
-            section = spec.maps.get(variable.section)
+            section = spec.maps.get(homes.get(variable.section, variable.section))
             if section is None:
                 raise SpecError(f"variable {name!r} of {each.label} lies in {variable.section}, of which it has no map")
             spec.variables[name] = evolve(

@@ -121,7 +121,7 @@ def type_of(definition: Definition) -> Type | None:
         body = input.bodies[export.name]
         return body.get_metadata(0, FUNCTION_INFO) if len(body) else None
     if export.kind is ExternKind.VARIABLE:
-        value = input.spec.maps[export.section].value
+        value = input.sections[export.section].value
         for each in value.variables if isinstance(value, DataSection) else ():
             if each.variable.name == export.name and each.offset == export.offset:
                 return each.variable.type

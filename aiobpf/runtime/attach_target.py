@@ -1,35 +1,49 @@
-"""The kernel type that a program is verified against: the function, tracepoint or hook named in its section."""
+"""What a program is verified against: the kernel's function, tracepoint or hook named in its section, or a function of
+another BPF program."""
 
 from __future__ import annotations
 
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
-from aiobpf.errors import NotSupportedError, SpecError, UnresolvedSymbolError
+from attrs import frozen
+
+from aiobpf.errors import SpecError, UnresolvedSymbolError
+from aiobpf.runtime.program_functions import function_type_ids
 from aiobpf.spec.attach_target import split_module, target_name
 from aiobpf.uapi import ProgramType
 
 if TYPE_CHECKING:
     from aiobpf.btf import Btf, Type
-    from aiobpf.kernel.btf import KernelType
     from aiobpf.runtime.load_context import LoadContext
+    from aiobpf.runtime.program import Program
     from aiobpf.spec import ProgramSpec
 
-_LATER = {
-    ProgramType.EXT: "replacing a function of another program (freplace) is not there yet",
-}
+_LENGTH_APART = 3
 
 
-def attach_target(spec: ProgramSpec, context: LoadContext) -> KernelType | None:
+@frozen
+class AttachTarget:
+    """A BTF type: of vmlinux, of the module whose BTF object is *btf_fd*, or of the program *program_fd*."""
+
+    type_id: int
+    btf_fd: int | None = None
+    program_fd: int | None = None
+
+
+def attach_target(spec: ProgramSpec, context: LoadContext) -> AttachTarget | None:
     """What *spec* is verified against, or None where its type needs nothing of the kind.
 
-    UnresolvedSymbolError where this kernel has no such function, tracepoint or hook; NotSupportedError for what a spec
-    cannot name yet.
+    UnresolvedSymbolError where this kernel, or the program that it attaches to, has no such function, tracepoint or
+    hook; SpecError where nothing says which one.
     """
-    if spec.type in _LATER:
-        raise NotSupportedError(
-            f"program {spec.name!r} (section {spec.section!r}): {_LATER[spec.type]}",
-            hint="Leave it out: load(..., programs=[...])",
+    other = context.options.attach_programs.get(spec.name)
+    if other is not None:
+        return _function_of_program(spec, other)
+    if spec.type == ProgramType.EXT:
+        raise SpecError(
+            f"program {spec.name!r} (section {spec.section!r}) replaces a function of another program, which has to be "
+            f"loaded first: load(..., attach_programs={{{spec.name!r}: program}})"
         )
     wanted = target_name(spec)
     if wanted is None:
@@ -43,20 +57,43 @@ def attach_target(spec: ProgramSpec, context: LoadContext) -> KernelType | None:
     module, name = split_module(spec.attach_to)
     found = context.cache.find(prefix + name, kind, module=module)
     if found is None:
+        where = f"module {module!r}" if module else "the kernel"
         raise UnresolvedSymbolError(
-            f"program {spec.name!r}: the kernel has no {what} {name!r}"
-            f"{_suggestion(context.vmlinux, prefix, name, kind)}",
+            f"program {spec.name!r}: {where} has no {what} {name!r}{_suggestion(context.vmlinux, prefix, name, kind)}",
             name,
         )
-    return found
+    return AttachTarget(found.type_id, btf_fd=found.btf_fd)
+
+
+def _function_of_program(spec: ProgramSpec, other: Program) -> AttachTarget:
+    """The function of *other* that *spec* names, or the one that it begins with."""
+    wanted = target_name(spec)
+    is_traced = spec.type == ProgramType.TRACING and wanted is not None and wanted.word == "function"
+    if spec.type != ProgramType.EXT and not is_traced:
+        raise SpecError(
+            f"program {spec.name!r} is of type {spec.type.name}: only freplace, fentry, fexit and fsession programs "
+            "attach to a program"
+        )
+    ids = function_type_ids(other)
+    if not ids:
+        raise SpecError(
+            f"program {spec.name!r} cannot attach to program {other.name!r}, which was loaded without the types of its "
+            "functions (BTF)"
+        )
+    name = spec.attach_to or next(iter(ids))
+    if name not in ids:
+        raise UnresolvedSymbolError(
+            f"program {spec.name!r}: program {other.name!r} has no function {name!r}; it has {', '.join(ids)}", name
+        )
+    return AttachTarget(ids[name], program_fd=other.fileno())
 
 
 def _suggestion(btf: Btf, prefix: str, name: str, kind: type[Type]) -> str:
-    # Only in the error path, and only for the small name spaces: all functions of a kernel would take a second.
+    # Names that begin alike, of the tens of thousands that there are: comparing all of them takes seconds.
+    start = prefix or name[:3]
+    names = [known.removeprefix(prefix) for known in btf.names(kind, start)]
     if not prefix:
-        return " (or it was inlined, or it is not traceable)"
-    names = [
-        one.name.removeprefix(prefix) for one in btf.types if isinstance(one, kind) and one.name.startswith(prefix)
-    ]
-    close = get_close_matches(name, names)
-    return f"; did you mean {' or '.join(map(repr, close[:2]))}?" if close else ""
+        names = [known for known in names if abs(len(known) - len(name)) <= _LENGTH_APART]
+    close = get_close_matches(name, names, n=2, cutoff=0.8)
+    hint = f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
+    return hint if prefix else f"{hint} (or it was inlined, or it is not traceable)"

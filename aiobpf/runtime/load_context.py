@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, final
 
 from aiobpf import kernel
 from aiobpf.asm import CallKind
+from aiobpf.asm.older_helpers import OLDER_HELPERS
 from aiobpf.btf import Btf, CoreRelocator
 from aiobpf.errors import BtfError, NotSupportedError
 from aiobpf.kernel import Feature, features
@@ -19,7 +20,7 @@ from aiobpf.spec import ExternKind
 from aiobpf.spec.kconfig import KCONFIG
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from types import TracebackType
 
     from aiobpf.asm import Instructions
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
     from aiobpf.spec import Extern, MapSpec
 
 _CALL = 0x85
-_OLDER_HELPERS = {113: 4, 115: 45, 112: 4, 114: 45}
-"""probe_read_kernel, probe_read_kernel_str, probe_read_user, probe_read_user_str: to probe_read and probe_read_str."""
 
 
 @final
@@ -85,9 +84,9 @@ class LoadContext:
             raise BtfError(f"kernel_btf: {error}") from error
         return CoreRelocator([btf], byte_order=sys.byteorder, local_type_id=self.btf.add_type)
 
-    def find_kernel_type(self, name: str, kind: type[Type]) -> KernelType | None:
-        """The running kernel's function or variable of that name: in vmlinux, else in the modules; None if nowhere."""
-        return self.cache.find(name, kind)
+    def kernel_types(self, name: str, kind: type[Type]) -> Iterator[KernelType]:
+        """The running kernel's functions or variables of that name: those of vmlinux, then those of the modules."""
+        return self.cache.find_all(name, kind)
 
     def kallsyms_address(self, name: str, *, is_weak: bool = False) -> int | None:
         """The address of a kernel symbol, or None where there is none.
@@ -109,7 +108,7 @@ class LoadContext:
         calls = [
             (index, old)
             for index in instructions.find(_CALL, CallKind.HELPER)
-            if (old := _OLDER_HELPERS.get(instructions.fields(index)[4])) is not None
+            if (old := OLDER_HELPERS.get(instructions.fields(index)[4])) is not None
         ]
         if calls and not features.supports_probe_read_kernel():
             for index, old in calls:

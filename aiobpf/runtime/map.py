@@ -5,7 +5,7 @@ What may take long (creating a large map, closing it) is awaited. What is not ab
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar, final, overload
+from typing import TYPE_CHECKING, Any, TypeVar, cast, final
 
 from aiobpf import kernel
 from aiobpf.errors import (
@@ -18,6 +18,7 @@ from aiobpf.errors import (
 from aiobpf.kernel.worker import in_worker
 from aiobpf.runtime.attach import Closeable, MapAttachKind, Opening
 from aiobpf.runtime.map_batch import Batches, numpy_arrays
+from aiobpf.runtime.map_cpu import lookup_cpu, update_cpu
 from aiobpf.runtime.map_handle import MapHandle
 from aiobpf.runtime.map_nested import lookup_inner, open_inner
 from aiobpf.uapi import MapType, UpdateFlags
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
     from os import PathLike
 
+    from aiobpf.runtime.element import PerCpuElement
     from aiobpf.spec import MapSpec
 
 _MISSING: Any = object()
@@ -114,12 +116,11 @@ class Map(MapHandle):
     def __bool__(self) -> bool:
         return True
 
-    @overload
-    def get(self, key: Any) -> Any | None: ...
-    @overload
-    def get(self, key: Any, default: Any, *, flags: int = 0) -> Any: ...
-    def get(self, key: Any, default: Any = None, *, flags: int = 0) -> Any:
-        """The value under *key*, or *default*. *flags*: `UpdateFlags.LOCK` reads under the value's spin lock."""
+    def get(self, key: Any, default: Any = None, *, flags: int = 0, cpu: int | None = None) -> Any:
+        """The value under *key*, or *default*. *flags*: `UpdateFlags.LOCK` reads under the value's spin lock.
+
+        *cpu*: the value of that CPU alone, of a per-CPU map; the kernel copies no others (7.0).
+        """
         try:
             raw_key = (self._encode_key or self._key_encoder())(key)
         except CodecError as error:
@@ -127,6 +128,9 @@ class Map(MapHandle):
         if self._holds_maps:
             inner = lookup_inner(self, raw_key, flags)
             return default if inner is None else inner
+        if cpu is not None:
+            raw = lookup_cpu(self, raw_key, cpu, flags)
+            return default if raw is None else cast("PerCpuElement", self.value_codec).value.decode(raw)
         raw = self.elements.lookup(raw_key, flags)
         return default if raw is None else (self._decode_value or self._value_decoder())(raw)
 
@@ -134,10 +138,16 @@ class Map(MapHandle):
         """The value's bytes under *key* as the kernel has them (per-CPU: all slots), or None."""
         return self.elements.lookup(self._raw_key(key), flags)
 
-    def update(self, key: Any, value: Any, flags: int = UpdateFlags.ANY) -> None:
-        """Set *key* to *value*; MapKeyExistsError (NOEXIST), MapKeyError (EXIST), MapFullError when it is full."""
+    def update(self, key: Any, value: Any, flags: int = UpdateFlags.ANY, *, cpu: int | None = None) -> None:
+        """Set *key* to *value*; MapKeyExistsError (NOEXIST), MapKeyError (EXIST), MapFullError when it is full.
+
+        *cpu*: the value of that CPU alone, of a per-CPU map; NotSupportedError before 7.0.
+        """
         try:
             raw_key = (self._encode_key or self._key_encoder())(key)
+            if cpu is not None:
+                update_cpu(self, raw_key, value, cpu, flags)
+                return
             raw_value = (self._encode_value or self._value_encoder())(value)
             self.elements.update(raw_key, raw_value, flags)
         except CodecError as error:

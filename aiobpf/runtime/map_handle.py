@@ -22,7 +22,7 @@ from aiobpf.runtime.element import (
 from aiobpf.uapi import MapType
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from os import PathLike
     from types import TracebackType
 
@@ -117,6 +117,11 @@ class MapHandle:
         """The elements as bytes."""
 
     # --- making one ---------------------------------------------------------------------------------------------------
+
+    @staticmethod
+    def ids() -> Iterator[int]:
+        """The ids of all maps in the kernel, rising; they come and go meanwhile. CAP_SYS_ADMIN."""
+        return kernel.all_ids(kernel.ObjectKind.MAP)
 
     @classmethod
     def from_id(cls, id: int) -> Self:  # noqa: A002 - the field's own word

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from attrs import frozen
+from attrs import Factory, frozen
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from os import PathLike
 
     from anyio import CapacityLimiter
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from aiobpf.btf import Btf
     from aiobpf.kernel.btf import KernelBtfCache
     from aiobpf.runtime.kconfig_values import Kconfig
+    from aiobpf.runtime.program import Program
 
 
 @frozen
@@ -40,8 +42,9 @@ class LoadOptions:
     """What `aiobpf.load` passes on to each map and program.
 
     *kernel_btf* replaces the running kernel's types for CO-RE (a path or a Btf); *btf_cache* shares the running
-    kernel's among loads; *token* is the fd of a BPF token (6.9); *kconfig* has options that count before the
-    running kernel's configuration.
+    kernel's among loads; *token* is the fd of a BPF token (6.9); *kconfig* has options that count before the running
+    kernel's configuration. *attach_programs* are programs in the kernel that programs of this load attach to (freplace,
+    fentry and fexit of a program), by the name of the one that attaches.
     """
 
     kernel_btf: Btf | str | PathLike[str] | None = None
@@ -49,4 +52,5 @@ class LoadOptions:
     token: int | None = None
     kconfig: Kconfig | None = None
     log: LogPolicy = LogPolicy()
+    attach_programs: Mapping[str, Program] = Factory(dict)
     limiter: CapacityLimiter | None = None

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar, final
 
+from attrs import evolve
+
 from aiobpf import kernel
 from aiobpf.errors import ClosedError, NotSupportedError, SpecError
 from aiobpf.kernel.worker import in_worker
@@ -12,9 +14,11 @@ from aiobpf.runtime.options import LoadOptions
 from aiobpf.uapi import ProgramType
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from os import PathLike
     from types import TracebackType
 
+    from aiobpf.btf import Btf
     from aiobpf.kernel import OwnedFd, ProgramStats, TestRun
     from aiobpf.runtime.map import Map
     from aiobpf.runtime.program_info import ProgramInfo
@@ -48,15 +52,26 @@ class Program:
         self._owned_maps: tuple[Map, ...] = ()
 
     @classmethod
-    def load(cls, spec: ProgramSpec, options: LoadOptions | None = None) -> Opening[Program]:
+    def load(
+        cls, spec: ProgramSpec, options: LoadOptions | None = None, *, attach_program: Program | None = None
+    ) -> Opening[Program]:
         """Load one program alone; the maps that its instructions refer to are created and kept open with it.
+
+        *attach_program* is the program whose function it replaces or traces (freplace, fentry and fexit of a program).
 
         ``await`` gives the program, ``async with`` closes it at the end. VerifierError says why the kernel refused it.
         """
         from aiobpf.runtime.program_load import load_alone
 
         options = options or LoadOptions()
+        if attach_program is not None:
+            options = evolve(options, attach_programs={spec.name: attach_program})
         return Opening(lambda: in_worker(load_alone, spec, options, dispose=Program.close, limiter=options.limiter))
+
+    @staticmethod
+    def ids() -> Iterator[int]:
+        """The ids of all programs in the kernel, rising; they come and go meanwhile. CAP_SYS_ADMIN."""
+        return kernel.all_ids(kernel.ObjectKind.PROGRAM)
 
     @classmethod
     def from_id(cls, id: int) -> Program:  # noqa: A002 - the field's own word
@@ -159,7 +174,9 @@ class Program:
         """Run the program once or *repeat* times on *data* (BPF_PROG_TEST_RUN), in a worker thread.
 
         The result has the return value, the data and context as the program left them, and the mean time of a run in
-        ns. Not every type can be run so: NotSupportedError (ENOTSUPP) or EINVAL.
+        ns. *flags* are `RunFlags`: XDP_LIVE_FRAMES really sends the packets, RUN_ON_CPU chooses the *cpu*. The worker's
+        network namespace is not always the caller's; `run_sync` is in the caller's thread. Not every type can be run
+        so: NotSupportedError (ENOTSUPP) or EINVAL.
         """
         return await in_worker(self.run_sync, data, context, repeat, data_size_out, flags, cpu, batch_size)
 
@@ -186,11 +203,38 @@ class Program:
             subject=f"program {self.name!r}",
         )
 
-    async def info(self) -> ProgramInfo:
-        """What the kernel says of the program, its instructions with symbols and source lines among it."""
+    async def info(self, *, names: bool = False) -> ProgramInfo:
+        """What the kernel says of the program: its instructions with symbols and source lines, its machine code.
+
+        With *names* also the kernel's functions that it calls are named: helpers, kfuncs, and what the verifier put in
+        the place of helpers. That reads /proc/kallsyms (a few 100 ms), and takes CAP_SYSLOG.
+        """
         from aiobpf.runtime.program_info import read_program_info
 
-        return await in_worker(read_program_info, self)
+        return await in_worker(lambda: read_program_info(self, names=names))
+
+    async def types(self) -> Btf | None:
+        """The types that the program was loaded with, or None; CAP_SYS_ADMIN."""
+
+        def read() -> Btf | None:
+            number = kernel.program_info(self, subject=f"program {self.name!r}").btf_id
+            return kernel.read_btf(number) if number else None
+
+        return await in_worker(read)
+
+    async def is_made_from(self, spec: ProgramSpec, options: LoadOptions | None = None) -> bool:
+        """Whether loading *spec* here would give this program: its type, and its instructions by the kernel's tag.
+
+        The spec is prepared as for a load (CO-RE, kernel functions and symbols) without one; which maps it has does not
+        count, nor do names and source lines. A program that asks for ids of its own types has others in each load.
+        """
+        from aiobpf.runtime.program_load import possible_tags
+
+        def compare() -> bool:
+            info = kernel.program_info(self, subject=f"program {self.name!r}")
+            return info.type == spec.type and info.tag in possible_tags(spec, options or LoadOptions())
+
+        return await in_worker(compare)
 
     def stats(self) -> ProgramStats:
         """Run time in ns and run count; they count while BPF statistics are enabled (`aiobpf.kernel.enable_stats`)."""

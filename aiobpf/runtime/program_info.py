@@ -5,26 +5,53 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from attrs import frozen
+from attrs import field, frozen
 
 from aiobpf import kernel
 from aiobpf.asm import Instructions
-from aiobpf.btf import Btf, assign_kernel_infos
+from aiobpf.btf import FUNCTION_INFO, LINE, Line, assign_kernel_infos
+from aiobpf.runtime.program_names import name_functions, name_helpers, name_maps
 
 if TYPE_CHECKING:
     from aiobpf.runtime.program import Program
 
 
 @frozen
-class ProgramInfo:
-    """`kernel.ProgramInfo`, and the *instructions* as the kernel rewrote them.
+class JitedFunction:
+    """A function as the machine runs it: *code* at *address* of the kernel.
 
-    They carry function types and source lines if the program was loaded with them, and the symbols of its functions.
-    *instructions* is empty where the kernel does not show them (kptr_restrict, missing privileges).
+    *lines*: the source lines of its code, by their offset into it, rising. *name* is "" for a program without BTF.
+    """
+
+    name: str
+    address: int
+    code: bytes = field(repr=lambda code: f"{len(code)} bytes")
+    lines: tuple[tuple[int, Line], ...] = field(default=(), repr=lambda lines: f"{len(lines)} lines")
+
+    def line_at(self, address: int) -> Line | None:
+        """The source line that the code at *address* was made of; an address of a stack trace, say."""
+        found = None
+        for offset, line in self.lines:
+            if offset > address - self.address:
+                break
+            found = line
+        return found
+
+
+@frozen
+class ProgramInfo:
+    """`kernel.ProgramInfo`, and what is made of it.
+
+    *instructions* are those that the kernel runs, after its own changes: they carry function types and source lines if
+    the program was loaded with them, the names of its functions and of its maps; empty where the kernel does not show
+    them (kptr_restrict, missing privileges). *functions* are those of the JIT, the entry first.
     """
 
     kernel: kernel.ProgramInfo
     instructions: Instructions
+    functions: tuple[JitedFunction, ...] = ()
+    memlock: int | None = None
+    """Bytes of kernel memory, rounded up to pages; None where the kernel does not say."""
 
     @property
     def id(self) -> int:
@@ -43,14 +70,51 @@ class ProgramInfo:
     def map_ids(self) -> tuple[int, ...]:
         return self.kernel.map_ids
 
+    @property
+    def uid(self) -> int:
+        """Of the user who loaded it."""
+        return self.kernel.uid
 
-def read_program_info(program: Program) -> ProgramInfo:
+    @property
+    def load_time_ns(self) -> int:
+        """When it was loaded, since boot (CLOCK_BOOTTIME)."""
+        return self.kernel.load_time_ns
+
+    @property
+    def verified_instructions(self) -> int:
+        """How many instructions the verifier walked, loops and branches anew each time (5.16; 0 before)."""
+        return self.kernel.verified_instructions
+
+
+def read_program_info(program: Program, *, names: bool = False) -> ProgramInfo:
     """Blocking; a worker thread runs it."""
     subject = f"program {program.name!r}"
     info = kernel.program_info(program, instructions=True, subject=subject)
     instructions = Instructions.decode(info.xlated, sys.byteorder)
     if info.btf_id and (info.func_info or info.line_info):  # lines alone: comments on a program by hand
-        with kernel.btf_by_id(info.btf_id) as fd:
-            btf = Btf.from_bytes(kernel.btf_info(fd, data=True).data)
-        assign_kernel_infos(instructions, btf, info.func_info, info.line_info)
-    return ProgramInfo(info, instructions)
+        types = kernel.read_btf(info.btf_id)
+        assign_kernel_infos(instructions, types, info.func_info, info.line_info)
+    name_functions(instructions)
+    name_maps(instructions)
+    if names:
+        name_helpers(instructions)
+    return ProgramInfo(info, instructions, _functions(info, instructions), kernel.locked_memory(program))
+
+
+def _functions(info: kernel.ProgramInfo, instructions: Instructions) -> tuple[JitedFunction, ...]:
+    names = [function.name for _, function in instructions.with_key(FUNCTION_INFO)]
+    lines = [line for _, line in instructions.with_key(LINE)]
+    if len(lines) != len(info.jited_lines):
+        lines = []
+    found = []
+    start = 0
+    for number, (address, length) in enumerate(zip(info.jited_symbols, info.jited_lengths, strict=False)):
+        code = info.jited[start : start + length]
+        start += length
+        own = tuple(
+            (at - address, line)
+            for at, line in zip(info.jited_lines, lines, strict=False)
+            if address <= at < address + length
+        )
+        found.append(JitedFunction(names[number] if number < len(names) else "", address, code, own))
+    return tuple(found)

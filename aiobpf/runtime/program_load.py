@@ -14,7 +14,7 @@ from aiobpf.asm import REFERENCE
 from aiobpf.asm.opcodes import LD_IMM64
 from aiobpf.btf import CORE_RELOCATION, relocate_instructions
 from aiobpf.errors import CoreRelocationError, NotSupportedError, SpecError, UnresolvedSymbolError
-from aiobpf.runtime.attach_target import attach_target
+from aiobpf.runtime.attach_target import AttachTarget, attach_target
 from aiobpf.runtime.context_arguments import spell_out_contexts
 from aiobpf.runtime.load_context import LoadContext
 from aiobpf.runtime.map_create import create_empty_map, fill_map
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from aiobpf.asm import Instructions
-    from aiobpf.kernel.btf import KernelType
     from aiobpf.runtime.map import Map
     from aiobpf.runtime.options import LoadOptions
     from aiobpf.spec import ProgramSpec
@@ -71,21 +70,28 @@ class Prepared:
         try:
             if CORE_RELOCATION in instructions.metadata_keys():
                 relocate_instructions(instructions, context.relocator)
-            resolve_externs(instructions, context, self._fd_array)
+            resolve_externs(instructions, context, self._fd_array, spec.name)
         except CoreRelocationError as error:
             raise CoreRelocationError(f"program {spec.name!r}: {error}") from error
-        except UnresolvedSymbolError as error:
-            raise UnresolvedSymbolError(f"program {spec.name!r}: {error}", error.symbol) from error
         context.replace_missing_helpers(instructions)
         spell_out_contexts(instructions, spec.type, context.options.token)
-        self._target: KernelType | None
+        self._target: AttachTarget | None
         self._member: int | None = None
         if spec.type == ProgramType.STRUCT_OPS:
             place = struct_ops_target(spec, context)
-            self._target, self._member = place.struct, place.member
+            self._target = AttachTarget(place.struct.type_id, btf_fd=place.struct.btf_fd)
+            self._member = place.member
         else:
             self._target = attach_target(spec, context)
         self._func_info, self._line_info = context.btf.add_program(instructions)
+
+    def tags(self) -> frozenset[bytes]:
+        """The tags that a kernel may give the program: maps do not count in them. SHA-1 or, since 6.18, SHA-256."""
+        instructions = self._instructions.copy()
+        for index, extern in list(instructions.with_key(EXTERN)):
+            if extern.kind is ExternKind.KCONFIG:
+                instructions.patch(index, src=asm.Pseudo.MAP_VALUE)
+        return frozenset({instructions.tag("sha1", sys.byteorder), instructions.tag("sha256", sys.byteorder)})
 
     def load(self, maps: Mapping[str, Map]) -> Program:
         """Ask the verifier; VerifierError, MissingPrivilegeError or NotSupportedError name the program."""
@@ -161,6 +167,12 @@ def referenced_maps(spec: ProgramSpec) -> list[str]:
         held = {value: None for value in spec.maps[name].contents.values() if isinstance(value, str)}
         found += [value for value in held if value in spec.maps and value not in found]
     return found
+
+
+def possible_tags(spec: ProgramSpec, options: LoadOptions) -> frozenset[bytes]:
+    """The tags that the kernel may give *spec* when it is loaded; everything but the load is done."""
+    with LoadContext(options, spec.types) as context:
+        return Prepared(spec, context).tags()
 
 
 def load_alone(spec: ProgramSpec, options: LoadOptions) -> Program:

@@ -15,7 +15,7 @@ from aiobpf.uapi import ProgramFlags, ProgramType
 
 if TYPE_CHECKING:
     from aiobpf.kernel import OwnedFd
-    from aiobpf.kernel.btf import KernelType
+    from aiobpf.runtime.attach_target import AttachTarget
     from aiobpf.runtime.options import LogPolicy
     from aiobpf.spec import ProgramSpec
 
@@ -44,7 +44,7 @@ class Submission:
     func_info: bytes = b""
     line_info: bytes = b""
     fd_array: tuple[int, ...] = ()
-    target: KernelType | None = None
+    target: AttachTarget | None = None
     member: int | None = None
     """For struct_ops, the index of the member: the kernel takes it where others say how they attach."""
     token: int | None = None
@@ -137,6 +137,7 @@ class Submission:
             expected_attach_type=self._expected_attach_type,
             attach_btf_id=0 if target is None else target.type_id,
             attach_btf=None if target is None else target.btf_fd,
+            attach_program=None if target is None else target.program_fd,
             btf=self.btf,
             func_info=self.func_info if self.btf is not None else b"",
             line_info=self.line_info if self.btf is not None else b"",

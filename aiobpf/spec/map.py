@@ -55,7 +55,7 @@ class MapSpec:
     section: str | None = None
     """The ELF section of a data section's map; None for a map of .maps."""
     alignment: int = 1
-    """Of a data section, in bytes: a power of two. Linking objects keeps to it."""
+    """Of a data section, or of an arena's variables, in bytes: a power of two. Linking objects keeps to it."""
     tags: tuple[str, ...] = ()
     extra: bytes = b""
     """What a definition from before BTF (struct bpf_map_def) has behind the fields that all loaders share, such as

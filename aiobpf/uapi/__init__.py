@@ -1,7 +1,7 @@
 """The kernel's enums and numbers."""
 
 from aiobpf.uapi.enums import AttachType, Command, LinkType, MapType, ProgramType
-from aiobpf.uapi.flags import MapFlags, ProgramFlags, UpdateFlags
+from aiobpf.uapi.flags import MapFlags, ProgramFlags, RunFlags, UpdateFlags
 
 __all__ = [
     "AttachType",
@@ -11,5 +11,6 @@ __all__ = [
     "MapType",
     "ProgramFlags",
     "ProgramType",
+    "RunFlags",
     "UpdateFlags",
 ]

@@ -41,6 +41,14 @@ class UpdateFlags(IntFlag):
     ALL_CPUS = 16
 
 
+class RunFlags(IntFlag):
+    """flags of BPF_PROG_TEST_RUN (BPF_F_TEST_*)."""
+
+    RUN_ON_CPU = 1 << 0
+    XDP_LIVE_FRAMES = 1 << 1
+    SKB_CHECKSUM_COMPLETE = 1 << 2
+
+
 class ProgramFlags(IntFlag):
     """prog_flags of BPF_PROG_LOAD (BPF_F_*)."""
 

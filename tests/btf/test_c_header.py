@@ -7,12 +7,14 @@ import struct
 import subprocess
 import time
 from array import array
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import aiobpf
 from aiobpf.btf import (
     CORE_RELOCATION,
     Array,
@@ -48,11 +50,11 @@ from aiobpf.btf.shape import member_bits
 from aiobpf.btf.words import StringTable, encode_words
 from aiobpf.elf import read_spec
 from aiobpf.errors import BtfError
+from aiobpf.spec import core_relocations
 from tests.kernel_btfs import RUNNING, kernel_btfs, name_of, read_btf
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 INT = Int("int", 4, encoding=IntEncoding.SIGNED)
 CHAR = Int("char", 1, encoding=IntEncoding.SIGNED)
@@ -168,6 +170,7 @@ PACKED = Struct("packed", 7, [Member("a", BYTE, 0), Member("b", INT, 8), Member(
         Struct("cacheline", 128, [Member("a", INT, 0), Member("b", INT, 512), Member("c", INT, 544)]),
         Struct("hole", 24, [Member("a", INT, 0), Member("b", LONG, 128)]),
         Struct("wide_hole", 4104, [Member("a", BYTE, 0), Member("b", BYTE, 4103 * 8)]),
+        Struct("wide_hole_of_bits", 634, [Member("a", INT, 0, 1), Member("b", INT, 5001, 1)]),
         Struct("unaligned_size", 5, [Member("a", INT, 0), Member("b", BYTE, 32)]),
         Struct("holds_packed", 12, [Member("a", BYTE, 0), Member("p", PACKED, 8), Member("b", INT, 64)]),
         Struct("bits", 4, [Member("a", INT, 0, 3), Member("b", INT, 3, 7), Member("c", INT, 16, 16)]),
@@ -188,6 +191,16 @@ PACKED = Struct("packed", 7, [Member("a", BYTE, 0), Member("b", INT, 8), Member(
         Struct("i128", 32, [Member("a", BYTE, 0), Member("b", Int("__int128 unsigned", 16), 128)]),
         Struct("i128_at_8", 24, [Member("a", LONG, 0), Member("b", Int("__int128 unsigned", 16), 64)]),
         Struct("out_of_order", 8, [Member("b", INT, 32), Member("a", INT, 0)]),
+        Struct(
+            "aligned_inside",
+            128,
+            [
+                Member("a", INT, 0),
+                Member("", Struct("", 4, [Member("b", INT, 0)]), 512),
+                Member("c", INT, 544),
+            ],
+        ),
+        Struct("declared_enum", 8, [Member("e", Enum("later", 4), 0), Member("f", Enum("later", 4), 32)]),
         Struct("floats", 16, [Member("f", Float("float", 4), 0), Member("d", Float("double", 8), 64)]),
         Struct(
             "rust",
@@ -409,6 +422,34 @@ def test_programs_over_the_header_are_relocatable(tmp_path: Path) -> None:
     compiled(text + use, tmp_path)
     program = read_spec(tmp_path / "types.o").programs["f"].instructions
     assert list(program.with_key(CORE_RELOCATION))
+
+
+def test_programs_for_a_whole_kernel_compile_without_a_warning(tmp_path: Path) -> None:
+    (tmp_path / "vmlinux.h").write_text(format_c(read_btf(RUNNING)))
+    (tmp_path / "switches.bpf.c").write_text(
+        """
+        #include "vmlinux.h"
+        #include <bpf/bpf_helpers.h>
+        #include <bpf/bpf_core_read.h>
+        #include <bpf/bpf_tracing.h>
+        char LICENSE[] SEC("license") = "GPL";
+        struct { __uint(type, BPF_MAP_TYPE_HASH); __uint(max_entries, 16); __type(key, u32); __type(value, u64); } seen
+            SEC(".maps");
+        SEC("tp_btf/sched_switch")
+        int BPF_PROG(on_switch, bool preempt, struct task_struct *prev, struct task_struct *next)
+        {
+            u32 pid = BPF_CORE_READ(prev, group_leader, pid);
+            u64 now = bpf_ktime_get_ns();
+            bpf_map_update_elem(&seen, &pid, &now, BPF_ANY);
+            return 0;
+        }
+        """
+    )
+    include = Path(aiobpf.__file__).parent / "include"
+    command = ["clang-19", "-target", "bpf", "-D__TARGET_ARCH_x86", "-g", "-O2", "-Wall", "-Werror", f"-I{include}"]
+    subprocess.run([*command, "-c", "switches.bpf.c", "-o", "switches.bpf.o"], cwd=tmp_path, check=True)
+    spec = read_spec(tmp_path / "switches.bpf.o")
+    assert [each.kind.name for each in core_relocations(spec)] == ["FIELD_BYTE_OFFSET"] * 2
 
 
 def test_a_part_comes_with_what_it_needs() -> None:

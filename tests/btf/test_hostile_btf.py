@@ -37,6 +37,7 @@ from aiobpf.btf import (
     Unknown,
     Variable,
     alignment_of,
+    deduplicate,
     format_c,
     format_type,
     size_of,
@@ -319,8 +320,21 @@ def test_the_layout_section_lets_unknown_kinds_be_skipped() -> None:
     touch_everything(btf)
     with pytest.raises(BtfError, match="unknown kind 20 and cannot be encoded"):
         BtfBuilder().add(unknown)
+    assert btf.ids_of_kind(Kind.UNKNOWN) == [1, 2, 3]
+    assert btf.ids_of_kind(Kind.STRUCT) == [4]
+    with pytest.raises(BtfError, match="of the unknown kind 20"):
+        deduplicate(btf)
     with pytest.raises(BtfError, match="has no size"):
         size_of(unknown)
+
+
+def test_a_header_of_types_with_an_unknown_kind_says_void_where_that_is_possible() -> None:
+    pointer, plain = words(0, kind(2), 1), words(1, kind(8), 2)
+    text = format_c(Btf.from_bytes(raw(words(1, kind(20), 7, 0) + pointer + plain, layout=LAYOUT)))
+    assert "typedef void *name;" in text
+    held = words(0, kind(4, vlen=1), 8, 1, 1, 0)
+    with pytest.raises(BtfError, match="which has no size"):
+        format_c(Btf.from_bytes(raw(words(1, kind(20), 7, 0) + held + words(1, kind(8), 2), layout=LAYOUT)))
 
 
 @pytest.mark.parametrize(

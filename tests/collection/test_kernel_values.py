@@ -28,6 +28,16 @@ async def test_a_timer_in_a_map_rings() -> None:
         assert coll.maps["alarms"][0].rung == 1
 
 
+@pytest.mark.requires("work queues")
+async def test_work_queued_in_a_map_is_done_later() -> None:
+    async with aiobpf.load(OBJECTS / "work.bpf.o") as coll:
+        assert (await coll.programs["give_work"].run(PACKET)).retval == 0
+        with anyio.fail_after(5):
+            while coll.maps["jobs"][0].done == 0:  # noqa: ASYNC110 - a work queue sets no event
+                await anyio.sleep(0.001)
+        assert coll.maps["jobs"][0].done == 1
+
+
 async def test_a_value_is_read_and_written_under_its_spin_lock() -> None:
     async with aiobpf.load(OBJECTS / "kernel_values.bpf.o", programs=["count_twice"]) as coll:
         pairs = coll.maps["pairs"]

@@ -12,7 +12,7 @@ from aiobpf.btf import DataSection
 from aiobpf.elf import read_spec
 from aiobpf.errors import ElfError
 from aiobpf.uapi import MapType
-from tests.elf.test_hostile import Patch
+from tests.hostile.patch import Patch
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -19,67 +19,12 @@ from hypothesis import strategies as st
 from aiobpf.elf import read_spec
 from aiobpf.elf.file import SHT_NOBITS, SHT_PROGBITS, SHT_RELA, ElfFile
 from aiobpf.errors import BpfError, BtfError, ElfError
+from tests.hostile.patch import SYMBOL, Patch
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-SECTION = struct.Struct("<IIQQQQIIQQ")
-SYMBOL = struct.Struct("<IBBHQQ")
-RELOCATION = struct.Struct("<QQ")
 BUDGET_S = 2.0
-FIELDS = {"name": 0, "type": 1, "flags": 2, "address": 3, "offset": 4, "size": 5, "link": 6, "info": 7, "entsize": 9}
-
-
-class Patch:
-    """A little-endian object to change in place."""
-
-    def __init__(self, data: bytes) -> None:
-        self.data = bytearray(data)
-        self.file = ElfFile(data)
-        (self.headers,) = struct.unpack_from("<Q", data, 40)
-
-    def section(self, name: str, /) -> int:
-        return next(section.index for section in self.file.sections if section.name == name)
-
-    def set_section(self, wanted: str, /, **fields: int) -> Patch:
-        at = self.headers + self.section(wanted) * 64
-        values = list(SECTION.unpack_from(self.data, at))
-        for field, value in fields.items():
-            values[FIELDS[field]] = value
-        SECTION.pack_into(self.data, at, *values)
-        return self
-
-    def symbol(self, name: str) -> int:
-        """The file offset of a symbol's entry."""
-        symtab = self.file.sections[self.section(".symtab")]
-        strings = bytes(self.file.data(self.file.sections[symtab.link]))
-        for at in range(symtab.offset, symtab.offset + symtab.size, 24):
-            offset = SYMBOL.unpack_from(self.data, at)[0]
-            if strings[offset : strings.index(b"\0", offset)].decode() == name:
-                return at
-        raise LookupError(name)
-
-    def set_symbol(self, wanted: str, /, **fields: int) -> Patch:
-        at = self.symbol(wanted)
-        name, info, other, section, value, size = SYMBOL.unpack_from(self.data, at)
-        values = {"name": name, "info": info, "other": other, "section": section, "value": value, "size": size} | fields
-        SYMBOL.pack_into(self.data, at, *values.values())
-        return self
-
-    def set_relocation(self, section: str, index: int, /, **fields: int) -> Patch:
-        at = self.file.sections[self.section(section)].offset + index * 16
-        offset, info = RELOCATION.unpack_from(self.data, at)
-        values = {"offset": offset, "type": info & 0xFFFF_FFFF, "symbol": info >> 32} | fields
-        RELOCATION.pack_into(self.data, at, values["offset"], values["symbol"] << 32 | values["type"])
-        return self
-
-    def set_bytes(self, section: str, offset: int, data: bytes) -> Patch:
-        at = self.file.sections[self.section(section)].offset + offset
-        self.data[at : at + len(data)] = data
-        return self
-
-    def read(self) -> object:
-        return read_spec(self.data)
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from aiobpf.asm import REFERENCE, SYMBOL, Reference
-from aiobpf.btf import CORE_RELOCATION, FUNCTION_INFO, LINE, CoreRelocationKind
+from aiobpf.btf import CORE_RELOCATION, FUNCTION_INFO, LINE, CoreRelocationKind, Linkage
 from aiobpf.elf import read_spec
 from aiobpf.uapi import AttachType, ProgramType
 
@@ -75,6 +75,18 @@ def test_metadata_travels_with_functions(objects: Path, suffix: str) -> None:
         assert where.stop - 1 in lines or any(i in lines for i in where)
     leaf = instructions.functions()["leaf"]
     assert "return x * 2;" in [lines[i] for i in leaf if i in lines]
+
+
+@BOTH
+def test_hidden_functions_are_static_to_the_verifier(objects: Path, suffix: str) -> None:
+    spec = read(objects, "subprograms", suffix)
+    linkages = {info.name: info.linkage for _, info in spec.programs["first"].instructions.with_key(FUNCTION_INFO)}
+    assert linkages == {
+        "first": Linkage.GLOBAL, "middle": Linkage.STATIC, "leaf": Linkage.STATIC, "global_leaf": Linkage.GLOBAL,
+        "hidden": Linkage.STATIC,
+    }  # fmt: skip
+    assert spec.exports["hidden"].is_hidden
+    assert spec.functions.keys() == {"leaf", "middle", "global_leaf", "hidden", "add_entry", "add_round"}
 
 
 def test_one_function_in_two_programs_is_two_copies(objects: Path) -> None:

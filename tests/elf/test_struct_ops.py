@@ -10,7 +10,7 @@ from aiobpf.elf import read_spec
 from aiobpf.errors import CodecError, ElfError, SpecError
 from aiobpf.spec import UnknownMemberError
 from aiobpf.uapi import MapFlags, MapType, ProgramType
-from tests.elf.test_hostile import Patch
+from tests.hostile.patch import Patch
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -42,3 +42,10 @@ def limited_time(limit: float = SECONDS) -> Iterator[None]:
     taken = time.thread_time() - start
     if taken > limit:
         raise TooSlowError(f"took {taken:.2f} s, not {limit:g}")
+
+
+@contextmanager
+def bounded() -> Iterator[None]:
+    """Both limits."""
+    with limited_memory(), limited_time():
+        yield

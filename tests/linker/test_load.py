@@ -9,6 +9,7 @@ import pytest
 import aiobpf
 from aiobpf import asm
 from aiobpf.asm import SYMBOL, Instructions
+from aiobpf.btf import FUNCTION_INFO, Function, Linkage
 from aiobpf.errors import UnresolvedSymbolError
 from aiobpf.kernel.release import kernel_version_code
 from aiobpf.spec import EXTERN, Extern, ExternKind
@@ -37,6 +38,20 @@ async def test_a_program_calls_writes_and_fills_what_another_object_has(together
         assert result.retval == (2 + 20) + 3 + 1 + (2 + 20) + (2 + 300)
         own = coll.maps["shared"][ord("b")]
         assert (own.count, own.bytes) == (50, 40 + 2)
+
+
+@pytest.mark.requires("bounded loops")
+async def test_a_callback_of_another_object_must_be_hidden(together: list[Path]) -> None:
+    linked = aiobpf.link_objects(together)
+    instructions = linked.programs["front"].instructions
+    start = instructions.functions()["each_round"].start
+    hidden = instructions.get_metadata(start, FUNCTION_INFO)
+    assert hidden is not None
+    shown = Function(hidden.name, hidden.type, Linkage.GLOBAL)
+    instructions.set_metadata(start, FUNCTION_INFO, shown)
+    with pytest.raises(aiobpf.VerifierError, match="callback function not static"):
+        async with aiobpf.load(linked):
+            pass
 
 
 @pytest.mark.requires("bounded loops")

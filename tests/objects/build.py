@@ -28,6 +28,7 @@ BIG_ENDIAN = {
     "externs",
     "front",
     "globals",
+    "guards",
     "legacy_maps",
     "map_kinds",
     "no_btf",

@@ -215,3 +215,9 @@ def test_virtual_names_are_answered_by_the_loader() -> None:
     assert wrapper == (syscall_wrapper_prefix() is not None)
     if platform.machine() == "x86_64":
         assert wrapper == 1, "since 4.17"
+
+
+def test_an_answer_of_the_loader_may_be_a_bool() -> None:
+    """As usdt.bpf.h has it: ``extern const _Bool LINUX_HAS_BPF_COOKIE __kconfig``."""
+    cookie = extern("LINUX_HAS_BPF_COOKIE", BOOL, 1)
+    assert kconfig_contents(1, [cookie]) in {b"\0", b"\1"}

@@ -7,9 +7,17 @@ import struct
 import pytest
 
 import aiobpf
-from aiobpf import MapFlags, MapType, UpdateFlags
+from aiobpf import MapFlags, MapType, UpdateFlags, features
 from aiobpf.btf import Array, Int, IntEncoding, Member, Struct
-from aiobpf.errors import ClosedError, CodecError, MapFullError, MapKeyError, MapKeyExistsError, SpecError
+from aiobpf.errors import (
+    ClosedError,
+    CodecError,
+    MapFullError,
+    MapKeyError,
+    MapKeyExistsError,
+    NotSupportedError,
+    SpecError,
+)
 from aiobpf.kernel.cpus import possible_cpus
 from aiobpf.runtime import Map, PerCpu
 from aiobpf.spec import MapSpec
@@ -306,3 +314,46 @@ async def test_a_map_is_found_by_its_id() -> None:
 async def test_a_type_that_is_no_map_is_refused_by_name() -> None:
     with pytest.raises(aiobpf.KernelError, match="map 'h'"):
         await Map.create(hash_map(0))
+
+
+def per_cpu(type_: MapType) -> MapSpec:
+    return MapSpec(name="values", type=type_, key_size=4, value_size=6, max_entries=2)
+
+
+@pytest.mark.parametrize("type_", [MapType.PERCPU_ARRAY, MapType.PERCPU_HASH])
+async def test_the_value_of_one_cpu_is_read_alone(type_: MapType) -> None:
+    """On a kernel before 7.0 by choosing from all of them."""
+    async with Map.create(per_cpu(type_)) as values:
+        last = len(possible_cpus()) - 1
+        values.update(1, [bytes([cpu]) * 6 for cpu in range(last + 1)])
+        assert values.get(1, cpu=last) == bytes([last]) * 6
+        assert values.get(1, cpu=0) == bytes(6)
+        assert values.get(7, "absent", cpu=0) == "absent"
+        with pytest.raises(IndexError, match=f"CPUs 0 to {last}, not of {last + 1}"):
+            values.get(1, cpu=last + 1)
+    async with Map.create(hash_map()) as plain:
+        with pytest.raises(SpecError, match="has one value for all CPUs"):
+            plain.get(1, cpu=0)
+
+
+@pytest.mark.requires("one CPU's value")
+@pytest.mark.parametrize("type_", [MapType.PERCPU_ARRAY, MapType.PERCPU_HASH])
+async def test_the_value_of_one_cpu_is_set_alone(type_: MapType) -> None:
+    async with Map.create(per_cpu(type_)) as values:
+        cpus = len(possible_cpus())
+        values[1] = b"before"
+        values.update(1, b"after!", cpu=cpus - 1)
+        assert list(values[1]) == [b"before"] * (cpus - 1) + [b"after!"]
+        values.update(1, b"for_al", UpdateFlags.ALL_CPUS)
+        assert list(values[1]) == [b"for_al"] * cpus
+
+
+@pytest.mark.parametrize("type_", [MapType.PERCPU_ARRAY, MapType.PERCPU_HASH])
+async def test_a_kernel_that_cannot_set_one_cpus_value_says_so_and_changes_none(type_: MapType) -> None:
+    if isinstance(await features.probe(features.Feature.ONE_CPU_VALUE), features.Supported):
+        return
+    async with Map.create(per_cpu(type_)) as values:
+        values[1] = b"before"
+        with pytest.raises(NotSupportedError, match=r"map 'values': setting the value of one CPU needs Linux 7\.0"):
+            values.update(1, b"after!", cpu=0)
+        assert set(values[1]) == {b"before"}

@@ -63,6 +63,14 @@ async def test_functions_called_across_sections_and_callbacks_run() -> None:
         assert (await loops.run(PACKET)).retval == sum(2 * i for i in range(8))
 
 
+async def test_a_hidden_function_is_verified_with_what_its_caller_passes() -> None:
+    spec = read_spec(OBJECTS / "visibility.bpf.o")
+    async with Program.load(spec.programs["with_hidden"]) as program:
+        assert (await program.run(PACKET)).retval == 11
+    with pytest.raises(VerifierError, match="R1"):  # the same code, by its prototype alone
+        await Program.load(spec.programs["with_global"])
+
+
 async def test_source_lines_come_back_from_the_kernel() -> None:
     spec = read_spec(OBJECTS / "subprograms.bpf.o")
     async with Program.load(spec.programs["first"]) as program:

@@ -283,10 +283,3 @@ def test_a_log_of_megabytes_comes_whole() -> None:
     assert caught.value.instruction == 40_000
     assert len(caught.value.log) > 1 << 20
     assert caught.value.log.startswith(("func#0", "0: "))
-
-
-@pytest.mark.root
-def test_what_is_not_there_yet_says_so() -> None:
-    spec = attrs.evolve(SPEC, type=ProgramType.EXT, section="freplace/x", attach_to="x")
-    with pytest.raises(NotSupportedError, match=r"program 'p' \(section 'freplace/x'\).*not there yet"):
-        load_alone(spec, LoadOptions())

@@ -30,6 +30,7 @@ TIMEOUT_S = 1500
 FOLDERS = ("link", "runtime", "collection", "stream", "kernel", "foreign")
 PYTEST = ("-m", "pytest", "-q", "-p", "no:cacheprovider", "-o", "timeout=600", "-o", "faulthandler_timeout=550")
 TESTS = ("-m", "(root or requires) and not slow", *(f"tests/{folder}" for folder in FOLDERS))
+MODULES = "veth nf_conntrack xfrm_interface"  # what tests trace and call functions of
 SETTINGS = (
     "PYTHONDONTWRITEBYTECODE=1",
     "AIOBPF_TEST_BACKENDS=asyncio",
@@ -41,6 +42,7 @@ def run(version: str, arguments: list[str]) -> int:
     """The tests under kernel *version*; pytest's exit status, or vmrun's."""
     folder = CACHE / version
     guest = ["--mem", "3G", "--timeout", str(TIMEOUT_S), "--chdir", str(REPOSITORY)]
+    guest += ["--modprobe", MODULES]
     for setting in SETTINGS:
         guest += ["--env", setting]
     started = time.monotonic()

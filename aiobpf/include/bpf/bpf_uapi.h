@@ -192,6 +192,23 @@ struct bpf_sock {
 	__s32 rx_queue_mapping;
 };
 
+struct bpf_sock_tuple {
+	union {
+		struct {
+			__be32 saddr;
+			__be32 daddr;
+			__be16 sport;
+			__be16 dport;
+		} ipv4;
+		struct {
+			__be32 saddr[4];
+			__be32 daddr[4];
+			__be16 sport;
+			__be16 dport;
+		} ipv6;
+	};
+};
+
 struct xdp_md {
 	__u32 data;
 	__u32 data_end;
@@ -446,6 +463,10 @@ struct bpf_spin_lock {
 };
 
 struct bpf_timer {
+	__u64 __opaque[2];
+} __attribute__((aligned(8)));
+
+struct bpf_wq {
 	__u64 __opaque[2];
 } __attribute__((aligned(8)));
 

@@ -1,0 +1,99 @@
+"""What the kernel put in place of names, turned back: calls of functions and helpers, addresses of functions, maps.
+
+Source: bpf_insn_prepare_dump in kernel/bpf/syscall.c and jit_subprogs in kernel/bpf/verifier.c.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from aiobpf import kernel
+from aiobpf.asm import REFERENCE, SYMBOL, CallKind, Helper, Pseudo, Reference
+from aiobpf.asm.opcodes import CALL_OP, LD_IMM64
+from aiobpf.btf import Function
+from aiobpf.errors import BpfError, BtfError
+
+if TYPE_CHECKING:
+    from aiobpf.asm import Instructions
+
+_CALL_BASE: Final = "__bpf_call_base"
+_LOW_32: Final = 0xFFFF_FFFF
+
+
+def name_functions(instructions: Instructions) -> None:
+    """Let calls within the program, and loads of its functions' addresses, refer to the functions by name again.
+
+    The JIT leaves the number of the function in the one half and the distance, cut to 16 bits for a call, in the other.
+    """
+    symbols = list(instructions.with_key_by_slot(SYMBOL))
+    for index in list(instructions.find(CALL_OP, CallKind.FUNCTION)):
+        offset, number = instructions.fields(index)[3:5]
+        slot = instructions.slot_of(index)
+        if 0 <= number < len(symbols):
+            target, name = symbols[number]
+            instructions.patch(index, offset=0, constant=target - slot - 1)
+            instructions.set_metadata(index, REFERENCE, Reference(name))
+        elif offset:
+            instructions.patch(index, offset=0, constant=offset)
+    for index in list(instructions.find(LD_IMM64, Pseudo.FUNC)):
+        constant = instructions.fields(index)[4]
+        number = constant >> 32
+        instructions.patch(index, constant=constant & _LOW_32)
+        if number < len(symbols):
+            instructions.set_metadata(index, REFERENCE, Reference(symbols[number][1]))
+
+
+def name_maps(instructions: Instructions) -> None:
+    """Let each load of a map refer to it by the name that the kernel has; the constant is its id."""
+    names: dict[int, str] = {}
+    for source in (Pseudo.MAP_FD, Pseudo.MAP_VALUE):
+        for index in list(instructions.find(LD_IMM64, source)):
+            number = instructions.fields(index)[4] & _LOW_32
+            if number not in names:
+                try:
+                    with kernel.map_by_id(number) as fd:
+                        names[number] = kernel.map_info(fd).name
+                except BpfError:  # no privilege, or the program holds it in another way
+                    names[number] = ""
+            if names[number]:
+                instructions.set_metadata(index, REFERENCE, Reference(names[number]))
+
+
+def name_helpers(instructions: Instructions) -> None:
+    """Give calls of helpers their numbers back, and name other functions of the kernel that are called.
+
+    What is called in a helper's place (an inlined map operation, say) is named as it is. Without the right to see
+    addresses the constants are 0, and nothing is named.
+    """
+    numbers = {f"bpf_{helper.name.lower()}": helper for helper in Helper}
+    try:
+        base = kernel.symbol_address(_CALL_BASE)
+    except BpfError:  # hidden
+        return
+    if base is None:
+        return
+    symbols = kernel.Kallsyms.read()
+    for index in list(instructions.find(CALL_OP)):
+        _, _, kind, _, constant = instructions.fields(index)
+        if kind == CallKind.FUNCTION or not constant:
+            continue
+        found = symbols.at(base + constant)
+        if found is not None and not found[1]:
+            name = found[0].name
+            helper = numbers.get(name) if kind == CallKind.HELPER else None
+            if helper is not None:
+                instructions.patch(index, constant=int(helper))
+            else:
+                instructions.set_metadata(index, REFERENCE, Reference(name))
+        elif kind == CallKind.KFUNC:
+            _name_far_function(instructions, index, constant)
+
+
+def _name_far_function(instructions: Instructions, index: int, type_id: int) -> None:
+    """Where a call may reach further than 32 bits (arm64, s390x), the constant stays the BTF id in vmlinux."""
+    try:
+        type_ = kernel.shared_btf_cache().vmlinux().type_by_id(type_id)
+    except (BtfError, BpfError):
+        return
+    if isinstance(type_, Function):
+        instructions.set_metadata(index, REFERENCE, Reference(type_.name))

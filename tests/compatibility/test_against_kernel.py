@@ -1,0 +1,126 @@
+"""The verdict beside the truth: each program is loaded into the kernel that runs, one by one.
+
+What loads must not be called refused, and what is refused for lack of something must not be called loadable. The
+verifier's own rules (a pointer that was not compared with NULL) are no matter of compatibility: they are listed.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from aiobpf.collection.load import LoadPlan, load_collection
+from aiobpf.compatibility import TargetKernel, Verdict, check
+from aiobpf.elf import read_spec
+from aiobpf.errors import BpfError, NotSupportedError
+from aiobpf.kernel.kallsyms import Kallsyms
+from aiobpf.kernel.kconfig import kernel_config
+from aiobpf.kernel.release import kernel_version
+from aiobpf.spec.struct_ops_plan import StructOpsPlan
+from aiobpf.uapi import AttachType, ProgramType
+from tests.conftest import has_trampolines
+from tests.elf.conftest import embedded_object, installed_objects
+
+from .conftest import OBJECTS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from aiobpf.spec import CollectionSpec, ProgramSpec
+
+pytestmark = pytest.mark.root
+
+UNRULY = frozenset({"rejected", "refused"})
+"""Objects whose programs break rules that no kernel lets pass: a pointer that is not compared with NULL, a loop without
+end. The verifier judges them, not what the kernel has."""
+
+
+def objects() -> list[Path]:
+    own = [path for path in sorted(OBJECTS.glob("*.bpf.o")) if ".eb." not in path.name]
+    return own + installed_objects()
+
+
+@pytest.fixture(scope="module")
+def running() -> TargetKernel:
+    """The kernel that runs, as a target: all that its files tell."""
+    folder = Path("/sys/kernel/btf")
+    try:
+        config = kernel_config()
+    except NotSupportedError:
+        config = None
+    kernel = TargetKernel.from_files(folder, config=config, symbols=Kallsyms.read().names())
+    kernel.version = kernel_version()
+    return kernel
+
+
+@pytest.fixture(scope="module")
+def pins() -> Iterator[str]:
+    """A bpffs for maps that want to be pinned."""
+    import subprocess
+
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
+        subprocess.run(["mount", "-t", "bpf", "bpf", folder], check=True)
+        stack.callback(subprocess.run, ["umount", folder], check=True)
+        os.mkdir(f"{folder}/maps")
+        yield f"{folder}/maps"
+
+
+def complete(spec: CollectionSpec) -> None:
+    """What objects leave to their tools: sizes of maps, and fields that only a tool understands."""
+    for each in spec.maps.values():
+        each.extra = b""
+        if each.section is None and each.type.name not in {"RINGBUF", "USER_RINGBUF", "PERF_EVENT_ARRAY", "ARENA"}:
+            if not each.type.name.endswith("_STORAGE"):
+                each.max_entries = each.max_entries or 64
+            if each.key is None or each.value is None:
+                each.value_size = each.value_size or 64
+
+
+@pytest.mark.parametrize("path", objects(), ids=lambda path: path.name.removesuffix(".bpf.o"))
+def test_what_loads_is_not_refused_and_what_is_missing_does_not_load(
+    path: Path, running: TargetKernel, pins: str
+) -> None:
+    if not path.exists():
+        pytest.skip(f"{path} is not installed (Debian: libbpf-tools, xdp-tools)")
+    name = path.name.removesuffix(".bpf.o")
+    spec = read_spec(path if path.suffix == ".o" else embedded_object(path))
+    complete(spec)
+    differences = []
+    for program in spec.programs.values():
+        if needs_trampoline(program) and not has_trampolines():
+            continue  # this machine's kernel refuses them, whatever they say
+        if program.type == ProgramType.STRUCT_OPS and program.name not in StructOpsPlan.of(spec, None).members:
+            continue  # no map refers to it: there is nothing to verify it for
+        chosen = frozenset({program.name, *companions(program, spec)})
+        (report,) = check(spec, running, programs=chosen).kernels
+        error: BpfError | None = None
+        try:
+            load_collection(spec, LoadPlan(programs=chosen, pin_path=pins)).close()
+        except BpfError as found:
+            error = found
+        for left in os.listdir(pins):
+            os.unlink(os.path.join(pins, left))
+        if name in UNRULY and error is not None:
+            continue
+        if (error is None) != (report.verdict is Verdict.LOADS) and report.verdict is not Verdict.UNKNOWN:
+            differences.append(f"{program.name}: {report.verdict.value}, but {error or 'it loads'}")
+    assert not differences
+
+
+def needs_trampoline(program: ProgramSpec) -> bool:
+    if program.type == ProgramType.TRACING:
+        return program.attach_type not in {AttachType.TRACE_RAW_TP, AttachType.TRACE_ITER}
+    return program.type in {ProgramType.LSM, ProgramType.STRUCT_OPS, ProgramType.EXT}
+
+
+def companions(program: ProgramSpec, spec: CollectionSpec) -> set[str]:
+    """Programs that are loaded with it: those in the program arrays and struct_ops maps of the object."""
+    held = {value for each in spec.maps.values() for value in each.contents.values() if isinstance(value, str)}
+    if program.type == ProgramType.STRUCT_OPS:
+        held |= StructOpsPlan.of(spec, None).members.keys()
+    return held & spec.programs.keys()
