@@ -61,7 +61,10 @@ class ArenaMapping:
                 "take map.duplicate()"
             )
         if number == errno.EINVAL and not self.requested:
-            return "Another process has mapped it, at an address that is not known here: give the arena one (map_extra)"
+            return (
+                "It was mapped before, at an address that is not known here: take map.duplicate() of the Map that has "
+                "it in this process, or give the arena an address (map_extra) for several processes to share it"
+            )
         return None
 
 

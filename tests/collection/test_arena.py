@@ -115,6 +115,21 @@ async def test_it_is_mapped_once_and_unmapped_with_its_last_holder(bare: Collect
     assert not mapped_at(PLACE)
 
 
+async def test_one_without_an_address_of_its_own_is_shared_by_duplicates_alone(spec: CollectionSpec) -> None:
+    async with aiobpf.load(spec) as coll, aiobpf.Map.from_id(coll.maps["arena"].info().id) as stranger:
+        with pytest.raises(KernelError, match=r"map 'arena': mmap: .*EINVAL.* take map\.duplicate\(\)"):
+            stranger.mmap()
+
+
+async def test_the_largest_arena_has_4_gib(bare: CollectionSpec) -> None:
+    bare.maps["arena"].max_entries = (4 << 30) // PAGE
+    async with aiobpf.load(bare) as coll:
+        arena = coll.maps["arena"].arena
+        assert arena.size == 4 << 30
+        arena.write(PLACE + arena.size - 8, b"the last")
+        assert arena.read(arena.pointer(arena.size - 8), 8) == b"the last"
+
+
 async def test_two_collections_share_an_arena(spec: CollectionSpec) -> None:
     other = spec.copy()
     other.variables["counter"].value = 5

@@ -80,6 +80,17 @@ async def test_loading_never_changes_the_spec() -> None:
         assert spec == before
 
 
+async def test_a_map_that_is_not_to_be_created_is_not_there() -> None:
+    spec = aiobpf.read_spec(OBJECTS / "globals.bpf.o")
+    spec.maps[".data.custom"].autocreate = False
+    async with aiobpf.load(spec, programs=[]) as coll:
+        assert ".data.custom" not in coll.maps
+        assert "custom" not in coll.variables
+        assert "enabled" in coll.variables
+    with pytest.raises(UnresolvedSymbolError, match=r"program 'count' refers to map '\.data\.custom', which is not there"):
+        await aiobpf.load(spec)
+
+
 async def test_variables_are_live_and_typed() -> None:
     async with aiobpf.load(OBJECTS / "globals.bpf.o") as coll:
         variables = coll.variables
