@@ -87,7 +87,7 @@ async def test_a_map_that_is_not_to_be_created_is_not_there() -> None:
         assert ".data.custom" not in coll.maps
         assert "custom" not in coll.variables
         assert "enabled" in coll.variables
-    with pytest.raises(UnresolvedSymbolError, match=r"program 'count' refers to map '\.data\.custom', which is not there"):
+    with pytest.raises(UnresolvedSymbolError, match=r"'count' refers to map '\.data\.custom', which is not there"):
         await aiobpf.load(spec)
 
 
