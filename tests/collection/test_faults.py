@@ -14,7 +14,7 @@ from aiobpf import kernel
 from aiobpf.collection.load import LoadPlan, load_collection
 from aiobpf.elf import read_spec
 from aiobpf.errors import KernelError
-from aiobpf.kernel import MapElements
+from aiobpf.kernel import MapElements, features
 from aiobpf.runtime import LoadOptions, Map
 from aiobpf.runtime.map_create import create_map, undo
 from aiobpf.runtime.program_load import load_alone
@@ -31,6 +31,7 @@ pytestmark = pytest.mark.root
 
 CALLS = (
     "create_map", "load_program", "load_btf", "freeze_map", "pin", "open_pin", "map_info", "map_by_id", "possible_cpus",
+    "map_shared_at",
 )  # fmt: skip
 
 
@@ -96,6 +97,7 @@ def out_of_memory(name: str) -> MemoryError:
 @pytest.fixture
 def faults(monkeypatch: pytest.MonkeyPatch) -> Faults:
     kernel.missing_btf_features()  # asked once a process: not to be counted
+    features.supports_full_range_offsets()
     return Faults(monkeypatch)
 
 
@@ -113,12 +115,25 @@ def pins(bpffs: Path) -> list[str]:
     return sorted(path.name for path in bpffs.iterdir() if not path.name.endswith(".debug"))
 
 
+def mapped_maps() -> int:
+    """Maps of which this process has the memory."""
+    return Path("/proc/self/maps").read_text().count("bpf-map")
+
+
 @pytest.mark.parametrize(
-    "name", ["ring_events", "globals", pytest.param("subprograms", marks=pytest.mark.requires("callbacks")), "core"]
+    "name",
+    [
+        "ring_events",
+        "globals",
+        "core",
+        pytest.param("subprograms", marks=pytest.mark.requires("callbacks")),
+        pytest.param("struct_ops", marks=pytest.mark.requires("struct_ops links")),
+        pytest.param("arena", marks=pytest.mark.requires("arenas")),
+    ],
 )
 def test_a_collection_comes_whole_or_not_at_all(faults: Faults, name: str) -> None:
     spec = read_spec(OBJECTS / f"{name}.bpf.o")
-    total = faults.each_in_turn(lambda: load_collection(spec, LoadPlan()))
+    total = faults.each_in_turn(lambda: load_collection(spec, LoadPlan()), mapped_maps)
     assert total >= len(spec.maps) + 1
 
 
