@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Final
 
 from aiobpf import asm
 from aiobpf.asm import REFERENCE
-from aiobpf.btf import Function, Variable, essential_name, types_compatible
+from aiobpf.btf import Function, Variable
 from aiobpf.errors import IncompatibleTypeError, SpecError, UnresolvedSymbolError
 from aiobpf.spec import EXTERN, Extern, ExternKind
+from aiobpf.spec.extern_types import declaration, fits, kernel_name
 
 if TYPE_CHECKING:
     from aiobpf.asm import Instructions
@@ -71,15 +72,12 @@ def _place(btf_fd: int, fd_array: list[int], program: str) -> int:
 def _find_function(extern: Extern, context: LoadContext, program: str) -> KernelType | None:
     """The kernel's function of that name and prototype; None where a weak one is missing.
 
-    As libbpf has it since 1.3, what follows three underscores is no part of the name, and a weak one of another
-    prototype is missing: an object may declare bpf_f___v1 and bpf_f___v2, weak, and call the one that is there. Unlike
-    there, a struct that the object only declares (``struct nf_conn;``) is any struct.
+    A weak one of another prototype is missing, as to libbpf: an object may declare bpf_f___v1 and bpf_f___v2 and call
+    the one that is there.
     """
-    prototype = extern.type.type if isinstance(extern.type, Function) else None
     other: KernelType | None = None
-    for found in context.kernel_types(essential_name(extern.name), Function):
-        assert isinstance(found.type, Function)
-        if prototype is None or types_compatible(prototype, found.type.type, forwards=True):
+    for found in context.kernel_types(kernel_name(extern), Function):
+        if fits(extern, found.type):
             return found
         other = other or found
     if extern.is_weak:
@@ -100,8 +98,7 @@ def _resolve_ksym(instructions: Instructions, index: int, extern: Extern, contex
         return
     other: KernelType | None = None
     for found in context.kernel_types(extern.name, Variable):
-        assert isinstance(found.type, Variable)
-        if types_compatible(extern.type, found.type.type, forwards=True):
+        if fits(extern, found.type):
             _put_address(instructions, index, found)
             return
         other = other or found
@@ -121,26 +118,21 @@ def _put_address(instructions: Instructions, index: int, found: KernelType | Non
 
 
 def _missing(extern: Extern, what: str, program: str) -> UnresolvedSymbolError:
-    name = extern.name if what != "function" else essential_name(extern.name)
     return UnresolvedSymbolError(
-        f"program {program!r}: the kernel has no {what} {name!r} that programs may use; declare it __weak to find out "
-        "at run time",
+        f"program {program!r}: the kernel has no {what} {kernel_name(extern)!r} that programs may use; declare it "
+        "__weak to find out at run time",
         extern.name,
     )
 
 
 def _incompatible(extern: Extern, found: KernelType, program: str) -> IncompatibleTypeError:
-    from aiobpf.btf import format_c, format_type
+    from aiobpf.btf import format_c
 
-    assert extern.type is not None
-    if isinstance(extern.type, Function):
-        what, expected = "function", format_c(extern.type)
-    else:
-        what, expected = "variable", f"extern {format_type(extern.type, extern.name)};"
+    what = "function" if isinstance(found.type, Function) else "variable"
     where = "the kernel" if found.module is None else f"module {found.module!r}"
     return IncompatibleTypeError(
         f"program {program!r}: {where} has {what} {found.type.name!r}, but not as the object declares it",
         extern.name,
-        expected=expected,
+        expected=declaration(extern),
         found=format_c(found.type),
     )

@@ -151,6 +151,15 @@ def test_the_address_of_a_modules_function_or_variable_carries_its_descriptor(
     assert [each[4] for each in fields[2:]] == [0, 0]
 
 
+def test_a_missing_function_whose_address_is_loaded_last_ends_the_search(
+    our_kernel: Callable[..., LoadContext],
+) -> None:
+    load = asm.ld_imm64(asm.R1, 0).with_metadata(EXTERN, kfunc(function("nowhere"), is_weak=True))
+    code = Instructions([asm.exit_(), load])
+    resolve_externs(code, our_kernel(function("plain")), [], "x")
+    assert code.fields(1)[4] == 0
+
+
 def test_a_prototype_that_differs_is_shown_as_both_have_it(our_kernel: Callable[..., LoadContext]) -> None:
     context = our_kernel(function("compute", INT, Pointer(Struct("task", 8))))
     with pytest.raises(IncompatibleTypeError) as caught:

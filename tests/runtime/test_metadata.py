@@ -92,6 +92,21 @@ async def test_two_programs_of_two_objects_joined_have_the_functions_and_lines_o
     assert notes.keys() == {"both", *expected}
 
 
+async def test_a_function_that_begins_with_a_poisoned_instruction_stays_a_function() -> None:
+    """Its name, type, line and relocation are on that instruction: cilium/ebpf loses them, and cannot link it."""
+    spec = aiobpf.read_spec(OBJECTS / "poison.bpf.o")
+    code = spec.programs["guarded_field"].instructions
+    first = code.metadata(code.functions()["read_what_is_missing"].start)
+    assert None not in (first.get(SYMBOL), first.get(FUNCTION_INFO), first.get(LINE), first.get(CORE_RELOCATION))
+    async with Program.load(spec.programs["guarded_field"]) as program:
+        assert (await program.run(context=bytes(16))).retval == 5
+    with pytest.raises(VerifierError, match=r"task_struct\.no_such_field") as caught:
+        await Program.load(spec.programs["unguarded_field"])
+    assert caught.value.source is not None
+    assert "return task->no_such_field;" in caught.value.source
+    assert "return task->no_such_field;" in caught.value.log
+
+
 async def test_an_object_without_btf_loads_and_runs() -> None:
     async with aiobpf.load(OBJECTS / "no_btf.bpf.o") as coll:
         await coll.programs["advance"].run(PACKET, repeat=4)

@@ -25,6 +25,12 @@ if TYPE_CHECKING:
 
 OBJECTS = Path(__file__).parent.parent / "objects"
 PACKET = bytes(64)
+TRACED = ProgramSpec(
+    name="traced",
+    type=ProgramType.RAW_TRACEPOINT,
+    license="GPL",
+    instructions=Instructions([asm.mov(R0, 0), asm.exit_()]),
+)
 
 pytestmark = [pytest.mark.root, pytest.mark.everywhere]
 
@@ -142,6 +148,14 @@ async def test_programs_and_maps_are_among_those_that_the_kernel_lists() -> None
         assert maps <= set(Map.ids())
         async with Program.from_id(number) as again:
             assert again.name == "count"
+
+
+async def test_a_link_is_among_those_that_the_kernel_lists() -> None:
+    async with (
+        Program.load(TRACED) as program,
+        program.attach(aiobpf.link.RawTracepoint("sys_enter")) as link,
+    ):
+        assert (await link.info()).id in set(kernel.all_ids(kernel.ObjectKind.LINK))
 
 
 async def test_the_types_of_a_program_are_read_by_it_and_by_id() -> None:
