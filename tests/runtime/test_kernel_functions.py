@@ -72,7 +72,8 @@ def our_kernel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[...,
         numbers = {name: FIRST + i for i, name in enumerate(sorted(modules))}
         monkeypatch.setattr(KernelBtfCache, "_module_fd", lambda _, name: numbers[name])
         # Whole ones: what is asked here does not depend on where a module's ids begin.
-        monkeypatch.setattr(KernelBtfCache, "module", lambda _, name: Btf.from_file(tmp_path / name))
+        opened = {name: Btf.from_file(tmp_path / name) for name in modules}
+        monkeypatch.setattr(KernelBtfCache, "module", lambda _, name: opened[name])
         return LoadContext(LoadOptions(btf_cache=KernelBtfCache(tmp_path)), None)
 
     return make

@@ -230,6 +230,7 @@ def every_object() -> list[Path]:
     return sorted(path for path in OBJECTS.glob("*.bpf.o") if ".eb." not in path.name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", every_object(), ids=lambda path: path.name.removesuffix(".bpf.o"))
 async def test_a_load_changes_nothing_of_a_spec(path: Path, tmp_path: Path) -> None:
     """Of each object at hand, whether it loads here or is refused."""
