@@ -33,6 +33,7 @@ def join_programs(spec: CollectionSpec, movers: Sequence[CodeMover], kernel_vers
                 new = source.names.get(name, name)
                 pool[new] = _Body(new, mover.move(instructions))
     linker = Linker()
+    sections: dict[str, list[str]] = {}
     for mover in movers:
         source = mover.input
         for name, program in source.programs.items():
@@ -43,6 +44,7 @@ def join_programs(spec: CollectionSpec, movers: Sequence[CodeMover], kernel_vers
                 if part not in source.lost:
                     new = source.names.get(part, part)
                     own[new] = _Body(new, mover.move(instructions))
+            sections.setdefault(source.exports[name].section, []).append(name)
             spec.programs[name] = evolve(
                 program,
                 instructions=linker.link(_Scope(pool, own).node(name)),
@@ -51,6 +53,8 @@ def join_programs(spec: CollectionSpec, movers: Sequence[CodeMover], kernel_vers
                 types=spec.types,
                 maps=spec.maps,
             )
+    # Section by section, as if they were in a file.
+    spec.programs = {name: spec.programs[name] for names in sections.values() for name in names}
     spec.functions = {name: body.instructions for name, body in pool.items() if name not in spec.programs}
 
 

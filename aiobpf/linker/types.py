@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from aiobpf.linker.symbols import Symbols
 
 _KERNELS: Final = frozenset({KCONFIG, KSYMS})
+_ONE_IS_ENOUGH: Final = frozenset({"license", "version"})
 
 T = TypeVar("T", bound="Type")
 
@@ -161,9 +162,10 @@ class JoinedTypes:
         ]
         others: dict[str, dict[str, tuple[Input, Variable | Function, int]]] = {}
         for each in inputs:
+            done = _ONE_IS_ENOUGH & others.keys()
             assert each.spec.types is not None
             for section in each.spec.types.types:
-                if not isinstance(section, DataSection) or section.name in sections:
+                if not isinstance(section, DataSection) or section.name in sections or section.name in done:
                     continue
                 found = others.setdefault(section.name, {})
                 for entry in section.variables:
