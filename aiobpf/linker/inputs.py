@@ -24,7 +24,10 @@ _LIBRARY: Final = ".text"
 
 @define(eq=False)
 class Input:
-    """Object *number* (from 1 on) with *label* for messages; its spec is only read."""
+    """Object *number* (from 1 on) with *label* for messages; its spec is only read.
+
+    Raises SpecError for a call by distance that goes to no named function.
+    """
 
     number: int
     label: str
@@ -61,10 +64,11 @@ class Input:
         self.exports = {name: export for name, export in spec.exports.items() if self._has(export)}
         for name, program in self.programs.items():
             self._export(name, ExternKind.FUNCTION, program.section)
-        for name in spec.externs.keys() & spec.functions.keys():
-            self._export(name, ExternKind.FUNCTION, _LIBRARY)
-        for name in spec.externs.keys() & spec.maps.keys():
-            self._export(name, ExternKind.MAP, "")
+        for name in spec.externs:
+            if name in spec.functions:
+                self._export(name, ExternKind.FUNCTION, _LIBRARY)
+            elif name in spec.maps:
+                self._export(name, ExternKind.MAP, "")
 
     def _export(self, name: str, kind: ExternKind, section: str) -> None:
         if name not in self.exports:

@@ -77,35 +77,39 @@ class JoinedTypes:
 
     def retarget(self, input: Input, type: T) -> T:  # noqa: A002
         """What *type* of an object is now. A type of elsewhere, made by hand, stays what it is."""
+        new = self._find(input, type)
+        if new is not None:
+            return cast("T", new)
+        return cast("T", self._function(input, type)) if isinstance(type, Function) else type
+
+    def _find(self, input: Input, type: Type) -> Type | None:  # noqa: A002
         types = input.spec.types
         if types is None or self.btf is None:
-            return type
+            return None
         try:
-            number = types.id_of(type)
+            new = self._new.get(self._ids[input][types.id_of(type)])
         except BtfError:
-            return cast("T", self._function(input, type)) if isinstance(type, Function) else type
-        new = self._new.get(self._ids[input][number])
-        return type if new is None else cast("T", self.btf.type_by_id(new))
+            return None
+        return None if new is None else self.btf.type_by_id(new)
 
     def _function(self, input: Input, function: Function) -> Function:  # noqa: A002
-        """A hidden function is made static by the reader, and so is of no BTF; its prototype is."""
+        """A hidden function is made static by the reader, and so is of no BTF; its prototype is of one."""
         prototype = self.retarget(input, function.type)
         assert isinstance(prototype, FunctionPrototype)
         return Function(function.name, prototype, function.linkage, function.tags, function.parameter_tags)
 
     def relocation(self, input: Input, relocation: CoreRelocation) -> CoreRelocation:  # noqa: A002
         """A CO-RE relocation of an object about the joined types."""
-        if self.btf is None or input not in self._ids:
+        new = self._find(input, relocation.type)
+        if new is None or self.btf is None:
             return relocation
-        new = self._new.get(self._ids[input][relocation.type_id])
-        if new is None:
-            return relocation
-        return CoreRelocation(new, self.btf, relocation.access, relocation.kind)
+        return CoreRelocation(self.btf.id_of(new), self.btf, relocation.access, relocation.kind)
 
     def _old(self, input: Input, type: T) -> T:  # noqa: A002
-        """*type* among the deduplicated types, from which the new ones are made."""
+        """*type* among the deduplicated types, from which the new ones are made. BtfError for one made by hand."""
         types = input.spec.types
-        assert types is not None
+        if types is None:
+            raise BtfError(f"{input.label} has no types")
         return cast("T", self._whole.type_by_id(self._ids[input][types.id_of(type)]))
 
     def _functions(self, inputs: Sequence[Input], symbols: Symbols) -> dict[str, int]:
