@@ -142,7 +142,7 @@ def create_empty_map(spec: MapSpec, types: TypeIds, *, token: int | None = None)
     except KernelError as error:
         since = MAP_TYPES_SINCE.get(spec.type)
         if error.errno == errno.EINVAL and since is not None and not features.supports_map_type(spec.type):
-            hint = f"Where no program needs it, leave it out: del spec.maps[{spec.name!r}]"
+            hint = f"Where no program needs it, leave it out: spec.maps[{spec.name!r}].autocreate = False"
             raise NotSupportedError(f"map type {spec.type.name} ({subject})", since, hint) from error
         missing = _unset(spec)
         if error.errno == errno.EINVAL and missing is not None:

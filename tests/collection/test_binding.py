@@ -13,6 +13,8 @@ import aiobpf
 from aiobpf.collection.binding import bound_fields
 from aiobpf.errors import ClosedError, SpecError
 
+from .objects import subprograms
+
 if TYPE_CHECKING:
     from aiobpf import Map, Program  # as many do: there is nothing of that name at run time
 
@@ -47,14 +49,13 @@ class Pair(NamedTuple):
     first: Program
 
 
-@pytest.mark.requires("callbacks")
 async def test_classes_of_every_make_are_filled() -> None:
     import aiobpf as local
 
     class Here:
         table: local.Map
 
-    async with aiobpf.load(OBJECTS / "subprograms.bpf.o") as coll:
+    async with aiobpf.load(subprograms()) as coll:
         table, first = coll.maps["table"], coll.programs["first"]
         derived = coll.bind(Derived)
         assert (derived.first, derived.table, derived.limit) == (first, table, 5)
@@ -67,7 +68,6 @@ async def test_classes_of_every_make_are_filled() -> None:
         coll.bind(Here)
 
 
-@pytest.mark.requires("callbacks")
 async def test_what_is_missing_or_something_else_is_named() -> None:
     class Missing:
         tabel: aiobpf.Map
@@ -78,7 +78,7 @@ async def test_what_is_missing_or_something_else_is_named() -> None:
     class Wrong:
         table: int
 
-    async with aiobpf.load(OBJECTS / "subprograms.bpf.o") as coll:
+    async with aiobpf.load(subprograms()) as coll:
         with pytest.raises(SpecError, match="no map 'tabel'; did you mean 'table'"):
             coll.bind(Missing)
         with pytest.raises(SpecError, match="no program 'table'"):

@@ -22,6 +22,8 @@ from aiobpf.spec import MapSpec, Pinning
 from aiobpf.uapi import MapType
 from tests.conftest import open_fds
 
+from .objects import map_kinds, subprograms
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -126,7 +128,7 @@ def mapped_maps() -> int:
         "ring_events",
         "globals",
         "core",
-        pytest.param("subprograms", marks=pytest.mark.requires("callbacks")),
+        pytest.param("subprograms", marks=pytest.mark.requires("loops")),
         pytest.param("struct_ops", marks=pytest.mark.requires("struct_ops links")),
         pytest.param("arena", marks=pytest.mark.requires("arenas")),
     ],
@@ -137,27 +139,24 @@ def test_a_collection_comes_whole_or_not_at_all(faults: Faults, name: str) -> No
     assert total >= len(spec.maps) + 1
 
 
-@pytest.mark.requires("bloom filters")
 def test_a_collection_with_pins_and_maps_of_maps_too(faults: Faults, bpffs: Path) -> None:
-    spec = read_spec(OBJECTS / "map_kinds.bpf.o")
+    spec = map_kinds()
     total = faults.each_in_turn(
         lambda: load_collection(spec, LoadPlan(pin_path=bpffs)), lambda: pins(bpffs), methodcaller("undo")
     )
     assert total > 10
 
 
-@pytest.mark.requires("bloom filters")
 def test_pins_that_were_there_stay(faults: Faults, bpffs: Path) -> None:
-    spec = read_spec(OBJECTS / "map_kinds.bpf.o")
+    spec = map_kinds()
     load_collection(spec, LoadPlan(pin_path=bpffs)).close()
     faults.each_in_turn(
         lambda: load_collection(spec, LoadPlan(pin_path=bpffs)), lambda: (bpffs / "pinned").lstat().st_ino
     )
 
 
-@pytest.mark.requires("callbacks")
 def test_a_replaced_map_stays_open(faults: Faults) -> None:
-    spec = read_spec(OBJECTS / "subprograms.bpf.o")
+    spec = subprograms()
     with create_map(spec.maps["table"])._fd as fd:
         table = Map.from_fd(fd, spec.maps["table"])
         faults.each_in_turn(

@@ -20,6 +20,8 @@ from aiobpf.kernel.info import map_info, program_info
 from aiobpf.kernel.release import kernel_version_code
 from aiobpf.runtime import map_create
 
+from .objects import map_kinds, subprograms
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -68,10 +70,9 @@ async def test_bytes_and_specs_load_like_paths() -> None:
         assert coll.variables["burst"].value == 5
 
 
-@pytest.mark.requires("callbacks")
 async def test_loading_never_changes_the_spec() -> None:
-    for name in ("globals", "subprograms", "core", "ring_events"):
-        spec = aiobpf.read_spec(OBJECTS / f"{name}.bpf.o")
+    whole = [aiobpf.read_spec(OBJECTS / f"{name}.bpf.o") for name in ("globals", "core", "ring_events", "newer_types")]
+    for spec in (subprograms(), *whole):
         before = spec.copy()
         async with aiobpf.load(spec):
             pass
@@ -172,11 +173,9 @@ async def test_only_the_programs_that_are_asked_for_load() -> None:
         await aiobpf.Collection.load(OBJECTS / "rejected.bpf.o", programs=["absent"])
 
 
-@pytest.mark.requires("callbacks")
-@pytest.mark.requires("bloom filters")
 async def test_a_program_array_of_programs_that_were_not_chosen(bpffs: Path) -> None:
     """Empty where no chosen program uses it, an error with the way out where one does."""
-    spec = aiobpf.read_spec(OBJECTS / "map_kinds.bpf.o")
+    spec = map_kinds()
     async with aiobpf.load(spec, programs=["tail_one"], pin_path=bpffs) as coll:
         assert list(coll.programs) == ["tail_one"]
         with pytest.raises(KeyError):
@@ -187,10 +186,10 @@ async def test_a_program_array_of_programs_that_were_not_chosen(bpffs: Path) -> 
         pass
 
 
-@pytest.mark.requires("callbacks")
+@pytest.mark.requires("loops")
 async def test_a_replaced_map_is_used_and_survives_every_load() -> None:
     """cilium/ebpf issues 515, 517 and 522: replacing must not close or spoil a map, in any order of loads."""
-    spec = aiobpf.read_spec(OBJECTS / "subprograms.bpf.o")
+    spec = subprograms()
     async with aiobpf.load(spec) as first:
         table = first.maps["table"]
         table[1] = 10
@@ -207,7 +206,7 @@ async def test_a_replaced_map_is_used_and_survives_every_load() -> None:
 
 
 async def test_a_replacement_that_does_not_fit_is_refused_with_each_difference() -> None:
-    spec = aiobpf.read_spec(OBJECTS / "subprograms.bpf.o")
+    spec = subprograms()
     other = spec.maps["table"].copy()
     other.max_entries, other.value_size, other.value = 5, 4, None
     async with aiobpf.Map.create(other) as wrong:
@@ -217,9 +216,8 @@ async def test_a_replacement_that_does_not_fit_is_refused_with_each_difference()
         await aiobpf.Collection.load(spec, replace_maps={"tabel": wrong})
 
 
-@pytest.mark.requires("bloom filters")
 async def test_static_contents_of_map_in_map_and_program_arrays(bpffs: Path) -> None:
-    async with aiobpf.load(OBJECTS / "map_kinds.bpf.o", pin_path=bpffs) as coll:
+    async with aiobpf.load(map_kinds(), pin_path=bpffs) as coll:
         outer = coll.maps["outer_array"]
         async with outer[0] as inner:
             inner.update(0, 5)
@@ -230,18 +228,16 @@ async def test_static_contents_of_map_in_map_and_program_arrays(bpffs: Path) -> 
         assert coll.maps["inner_0"][0] == 6
 
 
-@pytest.mark.requires("bloom filters")
 async def test_maps_are_pinned_where_libbpf_does_if_nobody_says(bpffs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert map_create.DEFAULT_PIN_PATH == "/sys/fs/bpf"
     monkeypatch.setattr(map_create, "DEFAULT_PIN_PATH", str(bpffs))
-    async with aiobpf.load(OBJECTS / "map_kinds.bpf.o") as coll:
+    async with aiobpf.load(map_kinds()) as coll:
         assert coll.maps["pinned"].pin_path == str(bpffs / "pinned")
     assert pins(bpffs) == ["pinned"]
 
 
-@pytest.mark.requires("bloom filters")
 async def test_maps_pinned_by_name_are_found_again(bpffs: Path) -> None:
-    spec = aiobpf.read_spec(OBJECTS / "map_kinds.bpf.o")
+    spec = map_kinds()
     async with aiobpf.load(spec, pin_path=bpffs) as coll:
         coll.maps["pinned"][1] = 11
     assert pins(bpffs) == ["pinned"]
@@ -253,24 +249,21 @@ async def test_maps_pinned_by_name_are_found_again(bpffs: Path) -> None:
         await aiobpf.Collection.load(other, pin_path=bpffs)
 
 
-@pytest.mark.requires("bloom filters")
 async def test_a_load_that_fails_takes_its_pins_back(bpffs: Path) -> None:
-    spec = aiobpf.read_spec(OBJECTS / "map_kinds.bpf.o")
+    spec = map_kinds()
     spec.programs["use"].instructions.replace_operation(0, aiobpf.asm.ldx(8, aiobpf.asm.R0, aiobpf.asm.R9))
     with pytest.raises(aiobpf.VerifierError):
         await aiobpf.Collection.load(spec, pin_path=bpffs)
     assert pins(bpffs) == []
 
 
-@pytest.mark.requires("bloom filters")
 async def test_pinning_where_no_bpffs_is_says_how_to_mount_one(tmp_path: Path) -> None:
     with pytest.raises(aiobpf.KernelError, match="mount -t bpf"):
-        await aiobpf.Collection.load(OBJECTS / "map_kinds.bpf.o", pin_path=tmp_path)
+        await aiobpf.Collection.load(map_kinds(), pin_path=tmp_path)
 
 
-@pytest.mark.requires("callbacks")
 async def test_detached_objects_outlive_the_collection() -> None:
-    async with aiobpf.load(OBJECTS / "subprograms.bpf.o") as coll:
+    async with aiobpf.load(subprograms()) as coll:
         table = coll.detach(coll.maps["table"])
         with pytest.raises(SpecError, match="does not belong"):
             coll.detach(table)
@@ -279,7 +272,6 @@ async def test_detached_objects_outlive_the_collection() -> None:
     await table.aclose()
 
 
-@pytest.mark.requires("callbacks")
 async def test_a_typed_class_is_filled_by_name() -> None:
     @attrs.define
     class Objects:
@@ -293,7 +285,7 @@ async def test_a_typed_class_is_filled_by_name() -> None:
     class Wrong:
         first: aiobpf.Map
 
-    async with aiobpf.load(OBJECTS / "subprograms.bpf.o") as coll:
+    async with aiobpf.load(subprograms()) as coll:
         bound = coll.bind(Objects)
         assert bound.table is coll.maps["table"]
         assert bound.first is coll.programs["first"]

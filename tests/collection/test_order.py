@@ -9,14 +9,15 @@ import pytest
 import aiobpf
 from aiobpf import kernel
 
+from .objects import subprograms
+
 OBJECTS = Path(__file__).parent.parent / "objects"
 
 pytestmark = [pytest.mark.root, pytest.mark.everywhere]
 
 
-@pytest.mark.requires("bloom filters")
 async def test_maps_and_programs_are_made_in_the_order_of_their_spec() -> None:
-    spec = aiobpf.read_spec(OBJECTS / "subprograms.bpf.o")
+    spec = subprograms()
     for _ in range(2):
         async with aiobpf.load(spec) as coll:
             assert list(coll.maps) == [name for name in spec.maps if name in coll.maps]

@@ -20,6 +20,8 @@ from aiobpf.kernel.ids import program_by_id
 from aiobpf.kernel.info import map_info, program_info
 from tests.conftest import open_fds
 
+from .objects import map_kinds, subprograms
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -38,27 +40,25 @@ def bpffs(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", str(where)], check=True)
 
 
-@pytest.mark.requires("bloom filters")
 async def test_a_load_that_nobody_waits_for_any_more_takes_its_pins_back(bpffs: Path) -> None:
-    kept = load_collection(OBJECTS / "map_kinds.bpf.o", LoadPlan(pin_path=bpffs))
+    kept = load_collection(map_kinds(), LoadPlan(pin_path=bpffs))
     assert (bpffs / "pinned").exists()
     _dispose(kept)
     assert not (bpffs / "pinned").exists()
 
 
-@pytest.mark.requires("bloom filters")
 async def test_undoing_takes_back_only_pins_that_are_new_and_raises_nothing(bpffs: Path) -> None:
-    first = load_collection(OBJECTS / "map_kinds.bpf.o", LoadPlan(pin_path=bpffs))
-    second = load_collection(OBJECTS / "map_kinds.bpf.o", LoadPlan(pin_path=bpffs))
+    first = load_collection(map_kinds(), LoadPlan(pin_path=bpffs))
+    second = load_collection(map_kinds(), LoadPlan(pin_path=bpffs))
     second.undo()
     assert (bpffs / "pinned").exists()
     (bpffs / "pinned").unlink()
     first.undo()
 
 
-@pytest.mark.requires("callbacks")
+@pytest.mark.requires("loops")
 async def test_names_in_the_spec_are_what_counts() -> None:
-    spec = aiobpf.read_spec(OBJECTS / "subprograms.bpf.o")
+    spec = subprograms()
     spec.maps["table"].name = "another"
     spec.programs["first"].name = "renamed_by_hand_and_long"
     async with aiobpf.load(spec) as coll:
@@ -78,12 +78,12 @@ async def test_a_spec_that_lost_a_section_is_refused() -> None:
 
 async def test_one_name_is_no_list_of_programs() -> None:
     with pytest.raises(SpecError, match=r"programs=\['first'\]"):
-        await aiobpf.Collection.load(OBJECTS / "subprograms.bpf.o", programs="first")
+        await aiobpf.Collection.load(subprograms(), programs="first")
 
 
-@pytest.mark.requires("callbacks")
+@pytest.mark.requires("loops")
 async def test_programs_taken_out_stay_when_the_collection_closes() -> None:
-    coll = await aiobpf.Collection.load(OBJECTS / "subprograms.bpf.o")
+    coll = await aiobpf.Collection.load(subprograms())
     first = coll.detach(coll.programs["first"])
     loops = program_info(coll.programs["loops"]).id
     await coll.aclose()
@@ -146,11 +146,10 @@ async def test_a_detach_that_fails_does_not_hide_why_attaching_failed(monkeypatc
         assert any("could not be detached" in note for note in caught.value.__notes__)
 
 
-@pytest.mark.requires("bloom filters")
 async def test_a_failed_load_tells_its_own_error_though_the_pin_cannot_go(
     bpffs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    spec = aiobpf.read_spec(OBJECTS / "map_kinds.bpf.o")
+    spec = map_kinds()
     spec.programs["use"].instructions.replace_operation(0, mov(R0, aiobpf.asm.R9))
     with monkeypatch.context() as patch:
         unlink = os.unlink

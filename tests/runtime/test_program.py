@@ -49,7 +49,7 @@ async def test_one_program_of_an_object_brings_its_own_maps() -> None:
     assert spec == before
 
 
-@pytest.mark.requires("callbacks")
+@pytest.mark.requires("loops")
 async def test_functions_called_across_sections_and_callbacks_run() -> None:
     spec = read_spec(OBJECTS / "subprograms.bpf.o")
     length = len(PACKET) - 14  # a socket filter sees the packet behind its Ethernet header
