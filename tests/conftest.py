@@ -324,6 +324,16 @@ def has_modules_with_types() -> bool:
     return is_there and kernel_release() >= (6, 11)
 
 
+@functools.cache
+def tells_of_variables() -> bool:
+    """Whether the kernel's variables are in its BTF, and in kallsyms, where the verifier looks for their address."""
+    from aiobpf.btf import Btf, Variable
+    from aiobpf.kernel.kallsyms import symbol_addresses
+
+    vmlinux = Btf.from_file("/sys/kernel/btf/vmlinux")
+    return bool(vmlinux.all_by_name("runqueues", Variable)) and bool(symbol_addresses(["runqueues"]))
+
+
 def tells_its_configuration() -> bool:
     from aiobpf.errors import NotSupportedError
     from aiobpf.kernel.kconfig import kernel_config
@@ -413,6 +423,7 @@ FEATURES = {
     "live frames": Feature((5, 18), lambda: kernel_is_at_least(5, 18)),
     "modules": Feature((5, 11), tells_types_of_modules, modules_are_not_loaded),
     "connection tracking kfuncs": Feature((6, 2), has_connection_tracking_functions),
+    "kernel variables": Feature((0, 0), tells_of_variables, lambda: "they need CONFIG_KALLSYMS_ALL and a newer pahole"),
     "kernel configuration": Feature((0, 0), tells_its_configuration, lambda: "no configuration file is installed"),
 }
 

@@ -17,7 +17,7 @@ import pytest
 import aiobpf
 from aiobpf import asm, kernel
 from aiobpf.asm import R0, R1, R2, R10, Instructions
-from aiobpf.btf import Btf, BtfFeature
+from aiobpf.btf import Btf, BtfFeature, Function, Pointer
 from aiobpf.errors import KernelError, NotSupportedError, VerifierError, kernel_error
 from aiobpf.kernel import Feature, OwnedFd, features
 from aiobpf.runtime import LoadOptions, Program
@@ -255,8 +255,11 @@ def context_type(loaded: Program) -> str:
     with kernel.btf_by_id(info.btf_id) as fd:
         types = Btf.from_bytes(kernel.btf_info(fd, data=True).data)
     _, type_id = struct.unpack_from("=II", info.func_info, 8)
-    _, context = types.type_by_id(type_id).type.parameters
-    return str(context.type.target.name)
+    function = types.type_by_id(type_id)
+    assert isinstance(function, Function)
+    _, context = function.parameters
+    assert isinstance(context.type, Pointer)
+    return context.type.target.name
 
 
 # --- instructions -----------------------------------------------------------------------------------------------------
