@@ -242,6 +242,10 @@ class _HeaderWriter(Writer):
         self._use(8)
         return nesting < 64
 
+    def may_grow(self, text: str) -> bool:
+        self._use(len(text))
+        return True
+
     def body(self, type: Struct | Union | Enum, nesting: int) -> str:  # noqa: A002
         if isinstance(type, Enum):
             return self._enum_body(type, nesting)

@@ -26,10 +26,11 @@ if TYPE_CHECKING:
 
 _MAX_CHAIN: Final = 64
 _MAX_NESTING: Final = 16
-_MAX_PIECES: Final = 20_000
-_MAX_PIECES_OF_A_NAME: Final = 256
+_MAX_PIECES: Final = 60_000
+"""Members, parameters, and steps from a pointer to what it points to."""
+_MAX_PIECES_OF_A_NAME: Final = 512
 _MAX_CHARACTERS: Final = 1 << 22
-"""Of all pieces, each as often as it is inside of others: any piece may have names of 64 KB."""
+"""Of all pieces, each as often as it is written anew: any of them may have names of 64 KB."""
 _CUT: Final = "/* ... */"
 
 
@@ -118,6 +119,8 @@ class Writer:
         text = name
         qualifiers: list[str] = []
         for _ in range(_MAX_CHAIN):
+            if not self.may_grow(text):
+                break
             if isinstance(found, Const | Volatile | Restrict | TypeTag):
                 word = self.qualifier(found)
                 if word not in qualifiers:  # a const array of const elements
@@ -139,9 +142,7 @@ class Writer:
                 found = found.type.return_type
             else:
                 base = self.base(found, nesting)
-                whole = " ".join(part for part in (*qualifiers, base, text) if part)
-                self._characters_left -= len(whole)
-                return whole
+                return " ".join(part for part in (*qualifiers, base, text) if part)
         return f"{self.too_deep()} {text}"
 
     def _parameters(self, parameters: tuple[Parameter, ...], nesting: int) -> str:
@@ -192,8 +193,15 @@ class Writer:
         return "\n".join([f"{_tagged(type)} {{", *lines, closing])
 
     def may_write(self, nesting: int) -> bool:
+        """Whether there is room for one more member or parameter, that deep inside of others."""
         self._pieces_left -= 1
         return nesting < _MAX_NESTING and self._pieces_left > 0 and self._characters_left > 0
+
+    def may_grow(self, text: str) -> bool:
+        """Whether a declaration that is *text* so far may go on: each step through its types writes it anew."""
+        self._pieces_left -= 1
+        self._characters_left -= len(text)
+        return self._pieces_left > 0 and self._characters_left > 0
 
 
 def _qualifier(type: Const | Volatile | Restrict | TypeTag) -> str:  # noqa: A002

@@ -15,7 +15,7 @@ from typing import Any
 from tests.fuzz.limits import SECONDS, TooSlowError, limited_memory, limited_time
 
 atheris: Any = importlib.import_module("atheris")  # by name: checkers of types need not have it
-_PACKAGES = ("asm", "btf", "elf", "spec", "kernel", "runtime", "link", "cli")
+_PACKAGES = ("asm", "btf", "elf", "spec", "linker", "compatibility", "verifier", "kernel", "runtime", "link", "cli")
 SLOWER = 12
 """Counting every branch, and comparing what is compared, makes Python that much slower (measured: 4 to 10 times)."""
 

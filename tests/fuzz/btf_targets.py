@@ -17,9 +17,12 @@ from aiobpf.btf import (
     codec,
     deduplicate,
     describe_relocation,
+    distill_base,
     format_c,
     format_type,
     join_btfs,
+    minimal_btf,
+    relocate_base,
     size_of,
     strip_qualifiers,
 )
@@ -69,7 +72,7 @@ def read_types(data: bytes) -> None:
     """A BTF, each of its types, and all of them encoded again."""
     btf = Btf.from_bytes(data)
     builder = BtfBuilder(btf.byte_order)
-    for number in range(min(len(btf.types), 256)):
+    for number in range(min(len(btf.types), 64)):
         with suppress(BtfError):
             found = btf.type_by_id(number)
             touch(found)
@@ -88,9 +91,27 @@ def read_split(data: bytes) -> None:
     below, above = split_parts(data, 2)
     base = Btf.from_bytes(below)
     split = Btf.from_bytes(above, base)
-    for number in range(min(len(split.types), 256)):
+    first = split.first_id
+    for number in (*range(min(first, 8)), *range(first, min(len(split.types), first + 32))):
         with suppress(BtfError):
             touch(split.type_by_id(number))
+    with suppress(BtfError):
+        alone = distill_base(split)
+        assert alone.base is not None
+        again = relocate_base(Btf.from_bytes(alone.raw, Btf.from_bytes(alone.base.raw)), base)
+        assert len(again.types) >= first
+
+
+def write_header(data: bytes) -> None:
+    """All types as a C header, and the least of them that some relocations need."""
+    btf = Btf.from_bytes(data)
+    with suppress(BtfError):
+        format_c(btf)
+    count = len(btf.types)
+    asked = [CoreRelocation(n, btf, "0:0", CoreRelocationKind.FIELD_EXISTS) for n in range(1, count, count // 8 + 1)]
+    with suppress(BtfError, CoreRelocationError):
+        small = minimal_btf([asked], btf)
+        assert len(small.types) <= count
 
 
 def _core_seeds() -> Iterable[bytes]:
@@ -192,6 +213,7 @@ _ACCESS = mutate_text(
 
 TARGETS = (
     Target("btf", read_types, (BtfError,), btf_sections, mutate_btf),
+    Target("header", write_header, (BtfError,), btf_sections, mutate_btf),
     Target("split_btf", read_split, (BtfError,), _pair_seeds, mutate_parts([mutate_btf, mutate_btf])),
     Target(
         "core",

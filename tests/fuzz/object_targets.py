@@ -8,14 +8,17 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from aiobpf.asm import Instructions
-from aiobpf.btf import BtfBuilder, encode_ext_infos, load_btf_and_ext_infos
+from aiobpf.btf import Btf, BtfBuilder, encode_ext_infos, load_btf_and_ext_infos
+from aiobpf.compatibility import TargetKernel, check
 from aiobpf.elf import read_spec
 from aiobpf.elf.file import ElfFile
-from aiobpf.errors import AsmError, BtfError, CodecError, ElfError
+from aiobpf.errors import AsmError, BtfError, CodecError, ElfError, NotSupportedError, SpecError
+from aiobpf.kernel.kconfig import parse_kernel_config
+from aiobpf.linker import link_objects
 from tests.fuzz.mutate_btf import mutate_btf
 from tests.fuzz.mutate_bytes import mutate_bytes
 from tests.fuzz.mutate_elf import mutate_elf, mutate_ext
-from tests.fuzz.target import Target, join_parts, mutate_parts, object_files, split_parts
+from tests.fuzz.target import OBJECTS, Target, join_parts, mutate_parts, object_files, split_parts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -62,7 +65,7 @@ def read_ext_infos(data: bytes) -> None:
         section = infos.section(name)
         assert section is not None
         repr((section.functions, section.relocations, list(section.lines)))
-        code = Instructions.decode(b"\xb7" + bytes(7) + (b"\x07" + bytes(7)) * (length & 0xFFF))
+        code = Instructions.decode(b"\xb7" + bytes(7) + (b"\x07" + bytes(7)) * (length & 0x1FF))
         with suppress(BtfError):
             section.assign(code, base)
         with suppress(BtfError):
@@ -74,7 +77,54 @@ def read_ext_infos(data: bytes) -> None:
             builder.encode()
 
 
+def _link_seeds() -> Iterable[bytes]:
+    folder = OBJECTS / "linking"
+    names = sorted(path.name for path in folder.glob("*.bpf.o"))
+    objects = {name: (folder / name).read_bytes() for name in names}
+    for number, name in enumerate(names):
+        if objects[name][5] == objects[names[number - 1]][5]:
+            yield join_parts([objects[name], objects[names[number - 1]]])
+    front, back = objects["front.bpf.o"], objects["back.bpf.o"]
+    yield join_parts([front, back])
+    yield join_parts([back, front])
+
+
+def link(data: bytes) -> None:
+    """Two objects as one, and all that the result is asked for."""
+    linked = link_objects(split_parts(data, 2))
+    repr(linked)
+    for program in linked.programs.values():
+        str(program.instructions)
+        with suppress(AsmError):
+            program.instructions.encode()
+
+
+def _check_seeds() -> Iterable[bytes]:
+    for data in object_files():
+        file = ElfFile(data)
+        section = file.find(".BTF")
+        if section is not None:
+            yield join_parts([data, bytes(file.data(section)), b"CONFIG_HZ=250\nCONFIG_BPF=y\n"])
+
+
+def check_object(data: bytes) -> None:
+    """An object checked against a kernel of hostile types and a hostile configuration."""
+    source, types, config = split_parts(data, 3)
+    kernel = TargetKernel("kernel", Btf.from_bytes(types), config=parse_kernel_config(config), version=(6, 12, 0))
+    report = check(read_spec(source), kernel)
+    repr(report)
+
+
 TARGETS = (
+    Target("link", link, (ElfError, BtfError, SpecError), _link_seeds, mutate_parts([mutate_elf, mutate_elf]), 1 << 15),
+    Target(
+        "check",
+        check_object,
+        (ElfError, BtfError, SpecError, NotSupportedError),
+        _check_seeds,
+        mutate_parts([mutate_elf, mutate_btf, mutate_bytes]),
+        1 << 15,
+    ),
     Target("elf", read_object, (ElfError, BtfError), object_files, mutate_elf),
     Target(
         "ext_info", read_ext_infos, (BtfError,), _ext_info_seeds, mutate_parts([mutate_btf, mutate_ext, mutate_bytes])

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 from attrs import frozen
 
+from aiobpf.btf.words import kind_of
 from aiobpf.cli.commands import main
 from aiobpf.elf import read_spec
 from aiobpf.elf.file import SHT_NOBITS
@@ -54,10 +55,6 @@ class Vector:
     reference: str
     make: Callable[[], bytes]
     match: str | None
-
-
-def kind_of(words: object) -> int:
-    return words[1] >> 24 & 0x7F  # type: ignore[index]
 
 
 def change_type(kind: int, place: int, number: int) -> Callable[[BtfImage], None]:

@@ -67,8 +67,8 @@ def test_a_ring_whose_double_overflows_is_refused_by_the_kernel(size: int) -> No
 @pytest.mark.parametrize("field", ["key_size", "value_size", "max_entries"])
 @pytest.mark.parametrize("number", [1 << 32, 1 << 60, -1])
 def test_numbers_that_do_not_fit_name_the_map_and_the_field(field: str, number: int) -> None:
-    numbers = {"key_size": 4, "value_size": 4, "max_entries": 1} | {field: number}
-    spec = MapSpec(name="wide", type=MapType.HASH, **numbers)
+    spec = MapSpec(name="wide", type=MapType.HASH, key_size=4, value_size=4, max_entries=1)
+    setattr(spec, field, number)
     with bounded(), pytest.raises(SpecError, match=f"map 'wide': {field} is {number}"):
         create_map(spec)
 
