@@ -12,7 +12,7 @@ A forward declaration stands for the one type of its name and kind. With several
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import TYPE_CHECKING, Final, final
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias, final
 
 from attrs import frozen
 
@@ -29,6 +29,8 @@ _UNIQUE: Final = frozenset({Kind.VAR, Kind.DATASEC})
 """Two variables are two, however alike (libbpf merges neither)."""
 _VLEN: Final = 0xFF_FFFF
 _MAX_ROUNDS: Final = 16
+_Declared: TypeAlias = tuple[object, ...]
+"""What can be declared before it is defined: a kind, a name, and the size of an enum."""
 
 
 @frozen
@@ -53,18 +55,35 @@ def deduplicate(btf: Btf) -> Deduplicated:
     references = [list(reference_places(words)) for words in types]
     _check(types, references)
     names = _Names(btf)
-    ambiguous: set[tuple[object, ...]] = set()
+    said = _said(types, references, names)
+    ambiguous: set[_Declared] = set()
     rounds = 0
     while True:
-        classes = _divide(types, references, names, ambiguous)
-        torn = _torn(types, classes, names) - ambiguous
+        classes = _divide(types, references, said, ambiguous)
+        torn = _torn(said, classes) - ambiguous
         if not torn:
             break
         # A kernel takes two rounds. A file made for it may take one for each of its types: then none is merged with
         # its declaration any more, which is correct too.
         rounds += 1
-        ambiguous |= torn if rounds < _MAX_ROUNDS else _declared(types, names)
-    return _rewrite(btf, types, references, classes, names)
+        ambiguous |= torn if rounds < _MAX_ROUNDS else _declared(said)
+    return _rewrite(btf, types, references, classes, said, names)
+
+
+class _Said(NamedTuple):
+    """What a type says by itself: its *outline*, what it may be *declared* as, and whether it is but a declaration."""
+
+    outline: tuple[object, ...]
+    declared: _Declared | None
+    is_forward: bool
+
+
+def _said(types: list[array[int]], references: list[list[int]], names: _Names) -> list[_Said]:
+    found = []
+    for number, (words, places) in enumerate(zip(types, references, strict=True)):
+        outline = (number,) if kind_of(words) in _UNIQUE else _outline(words, places, names)
+        found.append(_Said(outline, _forward_of(words, names), _is_forward(words)))
+    return found
 
 
 @final
@@ -110,7 +129,7 @@ def _outline(words: array[int], places: list[int], names: _Names) -> tuple[objec
     return (*texts, plain.tobytes())
 
 
-def _forward_of(words: array[int], names: _Names) -> tuple[object, ...] | None:
+def _forward_of(words: array[int], names: _Names) -> _Declared | None:
     """What a type may be declared as: its kind and name. None for those that cannot be declared ahead."""
     kind, name = kind_of(words), names.text(words[0])
     if not name:
@@ -130,32 +149,21 @@ def _is_forward(words: array[int]) -> bool:
 
 
 def _divide(
-    types: list[array[int]], references: list[list[int]], names: _Names, ambiguous: set[tuple[object, ...]]
+    types: list[array[int]], references: list[list[int]], said: list[_Said], ambiguous: set[_Declared]
 ) -> list[int]:
     """The class of each type from id 0 (void) on."""
-    definitions: dict[tuple[object, ...], tuple[object, ...]] = {}
-    outlines: list[tuple[object, ...]] = []
-    for number, (words, places) in enumerate(zip(types, references, strict=True)):
-        if kind_of(words) in _UNIQUE:
-            outline: tuple[object, ...] = (number,)
-        else:
-            outline = _outline(words, places, names)
-        outlines.append(outline)
-        forward = _forward_of(words, names)
-        if forward is not None and not _is_forward(words):
-            known = definitions.setdefault(forward, outline)
-            if known != outline:
-                ambiguous.add(forward)
+    definitions: dict[_Declared, tuple[object, ...]] = {}
+    for outline, declared, is_forward in said:
+        if declared is not None and not is_forward and definitions.setdefault(declared, outline) != outline:
+            ambiguous.add(declared)
     stand_ins: dict[int, int] = {}  # a declaration's class is its definition's, and what it refers to is nothing
     numbers: dict[tuple[object, ...], int] = {}
     classes = [0]
     numbers[("void",)] = 0
-    for number, (words, outline) in enumerate(zip(types, outlines, strict=True), 1):
-        if _is_forward(words):
-            forward = _forward_of(words, names)
-            if forward is not None and forward not in ambiguous and forward in definitions:
-                outline = definitions[forward]
-                stand_ins[number] = 0
+    for number, (outline, declared, is_forward) in enumerate(said, 1):
+        if is_forward and declared is not None and declared not in ambiguous and declared in definitions:
+            outline = definitions[declared]
+            stand_ins[number] = 0
         classes.append(numbers.setdefault(outline, len(numbers)))
     _refine(types, references, classes, stand_ins, len(numbers))
     return classes
@@ -225,34 +233,34 @@ def _refine(
         changed = {user for number in moved for user in users[number]}
 
 
-def _torn(types: list[array[int]], classes: list[int], names: _Names) -> set[tuple[object, ...]]:
+def _torn(said: list[_Said], classes: list[int]) -> set[_Declared]:
     """The declarations whose definitions turned out to be several types."""
-    first: dict[tuple[object, ...], int] = {}
-    torn: set[tuple[object, ...]] = set()
-    for number, words in enumerate(types, 1):
-        forward = _forward_of(words, names)
-        if (
-            forward is not None
-            and not _is_forward(words)
-            and first.setdefault(forward, classes[number]) != classes[number]
-        ):
-            torn.add(forward)
-    return torn & _declared(types, names)
+    first: dict[_Declared, int] = {}
+    torn: set[_Declared] = set()
+    for number, (_, declared, is_forward) in enumerate(said, 1):
+        if declared is not None and not is_forward and first.setdefault(declared, classes[number]) != classes[number]:
+            torn.add(declared)
+    return torn & _declared(said)
 
 
-def _declared(types: list[array[int]], names: _Names) -> set[tuple[object, ...]]:
-    return {forward for words in types if _is_forward(words) and (forward := _forward_of(words, names)) is not None}
+def _declared(said: list[_Said]) -> set[_Declared]:
+    return {declared for _, declared, is_forward in said if is_forward and declared is not None}
 
 
 def _rewrite(
-    btf: Btf, types: list[array[int]], references: list[list[int]], classes: Sequence[int], names: _Names
+    btf: Btf,
+    types: list[array[int]],
+    references: list[list[int]],
+    classes: Sequence[int],
+    said: list[_Said],
+    names: _Names,
 ) -> Deduplicated:
     """The first type of each class, with a definition before any declaration."""
     first_own = btf.first_id
     chosen: dict[int, int] = {}
     for wants_forward in (False, True):
-        for number, words in enumerate(types, 1):
-            if _is_forward(words) == wants_forward:
+        for number, each in enumerate(said, 1):
+            if each.is_forward == wants_forward:
                 chosen.setdefault(classes[number], number)
     kept = sorted(number for number in chosen.values() if number >= first_own)
     new = {number: first_own + i for i, number in enumerate(kept)}

@@ -75,14 +75,14 @@ def reference_places(words: array[int]) -> Iterator[int]:
 
 
 def _places(words: array[int], mark: str) -> Iterator[int]:
-    shape = SHAPES[kind_of(words)]
-    for i, each in enumerate(shape.fixed):
-        if each == mark:
-            yield 3 + i
-    start = 3 + len(shape.fixed)
-    for i, each in enumerate(shape.each):
-        if each == mark:
-            yield from range(start + i, len(words), len(shape.each))
+    shape = SHAPES[words[1] >> 24 & 0x7F]
+    if mark in shape.fixed:
+        for i, each in enumerate(shape.fixed):
+            if each == mark:
+                yield 3 + i
+    at = shape.each.find(mark)  # once in each at most
+    if at >= 0:
+        yield from range(3 + len(shape.fixed) + at, len(words), len(shape.each))
 
 
 def own_types(btf: Btf) -> list[array[int]]:

@@ -140,6 +140,7 @@ def require_alike(ours: Type, theirs: Type, btf: Btf, other: Btf, known: set[tup
         assert ours.size == (theirs.size if isinstance(theirs, Int) else theirs.count), path
 
 
+@pytest.mark.timeout(600)  # 15 s, most of them clang's, where nothing else runs
 @pytest.mark.parametrize("path", kernel_btfs(), ids=name_of)
 def test_every_struct_of_a_kernel_compiles_to_its_own_layout(path: Path, tmp_path: Path) -> None:
     btf = read_btf(path)

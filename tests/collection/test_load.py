@@ -14,11 +14,13 @@ import attrs
 import pytest
 
 import aiobpf
+from aiobpf.btf import minimal_btf
 from aiobpf.errors import ClosedError, CodecError, ElfError, NotSupportedError, SpecError, UnresolvedSymbolError
 from aiobpf.kernel.ids import ObjectKind, all_ids, map_by_id, program_by_id
 from aiobpf.kernel.info import map_info, program_info
 from aiobpf.kernel.release import kernel_version_code
 from aiobpf.runtime import map_create
+from aiobpf.spec import core_relocations
 
 from .objects import map_kinds, subprograms
 
@@ -361,6 +363,23 @@ async def test_kernel_types_may_come_from_a_file(tmp_path: Path) -> None:
     copy.write_bytes(b"not BTF at all, whatever its name may say")
     with pytest.raises(aiobpf.BtfError):
         await aiobpf.Collection.load(OBJECTS / "core.bpf.o", kernel_btf=copy)
+
+
+async def test_an_object_runs_with_the_few_types_that_it_needs(tmp_path: Path) -> None:
+    spec = aiobpf.read_spec(OBJECTS / "core.bpf.o")
+    small = tmp_path / "small.btf"
+    small.write_bytes(minimal_btf([core_relocations(spec)], await aiobpf.kernel_btf()).raw)
+    assert small.stat().st_size < 4096
+    answers = []
+    for types in (None, small):
+        async with aiobpf.load(spec, programs=["ask"], kernel_btf=types) as coll, coll.attach():
+            for _ in range(50):
+                os.getppid()
+            answer = coll.variables["answer"].value
+            assert answer.pid != 0
+            # The id of task_struct is another one among so few.
+            answers.append((answer.flags, answer.numbers[:4], answer.numbers[6:]))
+    assert answers[0] == answers[1]
 
 
 async def test_files_that_are_no_objects_have_named_errors(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from aiobpf.btf import Btf, deduplicate, distill_base, format_c
+from aiobpf.btf import Btf, distill_base
 from aiobpf.kernel import KernelBtfCache
 from tests.kernel_btfs import RUNNING
 
@@ -69,5 +69,5 @@ def test_the_kernel_relocates_a_base_distilled_here_as_this_does(loaded: tuple[B
     ours = Btf.from_file(module_file, vmlinux)
     assert list(kernels.raw_types()) == list(ours.raw_types())
     assert kernels.own_strings == ours.own_strings
-    assert deduplicate(ours).btf.raw == deduplicate(split).btf.raw, "and it is what it was before it was distilled"
-    assert "struct " in format_c(kernels)
+    own = split.types[split.first_id :]
+    assert [str(each) for each in kernels.types[kernels.first_id :]][: len(own)] == [str(each) for each in own]
