@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, final
 
 import attrs
 
+from aiobpf.asm.newer_instructions import NEWER_INSTRUCTIONS
 from aiobpf.asm.opcodes import LD_IMM64
 from aiobpf.asm.references import REFERENCE
 from aiobpf.btf import LINE, CoreRelocator
 from aiobpf.compatibility.externs import NEEDS, ExternAnswers, frozen_memories
+from aiobpf.compatibility.instruction_set import knows
 from aiobpf.compatibility.reachability import Constants, Reach, Refused, reach
 from aiobpf.compatibility.relocations import relocate_each
 from aiobpf.compatibility.report import Finding, KernelReport, Need, Report, Stage, Status, worst
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
     from os import PathLike
 
     from aiobpf.asm import Instructions
+    from aiobpf.asm.newer_instructions import NewerInstruction
     from aiobpf.btf import Line
     from aiobpf.compatibility.kernel import TargetKernel
     from aiobpf.compatibility.reachability import Memory
@@ -154,6 +157,14 @@ class _ProgramCheck:
         for slot, number in self._helpers.items():
             if slot not in refused and has_helper(number, kernel) is False:
                 refused[slot] = Refused()
+        self._newer: list[tuple[NewerInstruction, bool | None, list[int]]] = []
+        for kind in NEWER_INSTRUCTIONS:
+            slots = [self._code.slot_of(index) for index in kind.find(self._code)]
+            if slots:
+                known = knows(kind, kernel)
+                self._newer.append((kind, known, slots))
+                if known is False and not kind.is_seen_anywhere:
+                    refused |= {slot: Refused(self._code.at_slot(slot).dst) for slot in slots}
         self._reach = self._walk(refused | dict.fromkeys(self._refused_calls, Refused()))
 
     def _walk(self, refused: dict[int, Refused]) -> dict[int, Reach]:
@@ -185,6 +196,7 @@ class _ProgramCheck:
         yield from attach_target(spec, kernel)
         yield from self._extern_findings()
         yield from self._helper_findings()
+        yield from self._instruction_findings()
         for each in self._relocated:
             yield self._relocation(each)
 
@@ -225,6 +237,21 @@ class _ProgramCheck:
                     Need.HELPER, helper_subject(number), status, slot, str(number) if has else "", reason
                 )
         yield from first.values()
+
+    def _instruction_findings(self) -> Iterator[Finding]:
+        """Of each kind of newer instructions, the worst."""
+        for kind, known, slots in self._newer:
+            status, slot = Status.RESOLVED, slots[0]
+            reason = f"instructions since Linux {kind.since}" + (f"; {kind.hint}" if kind.hint else "")
+            if known is None:
+                status = Status.UNKNOWN
+            elif not known and kind.is_seen_anywhere:
+                status = Status.MISSING
+            elif not known:
+                worst_of = (Reach.CERTAIN, Reach.UNDECIDED, Reach.NEVER)
+                slot = min(slots, key=lambda each: worst_of.index(self._reach[each]))
+                status, _ = self._poisoned(slot)
+            yield self._finding(Need.INSTRUCTION, kind.words, status, slot, "", "" if known else reason)
 
     def _extern_findings(self) -> Iterator[Finding]:
         seen: set[str] = set()

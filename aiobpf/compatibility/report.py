@@ -20,6 +20,7 @@ class Need(Enum):
     ATTACH_TARGET = "attach target"
     MAP_TYPE = "map type"
     HELPER = "helper"
+    INSTRUCTION = "instruction"
     RELOCATION = "relocation"
     KFUNC = "kfunc"
     KSYM = "ksym"

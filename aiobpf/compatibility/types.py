@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from aiobpf.asm import CallKind, helper_name
 from aiobpf.asm.older_helpers import OLDER_HELPERS
 from aiobpf.asm.opcodes import CALL_OP
-from aiobpf.btf import Struct, member_places
+from aiobpf.btf import Function, Struct, member_places
 from aiobpf.compatibility.report import Finding, Need, Stage, Status
 from aiobpf.uapi import MapType, ProgramType
 
@@ -32,6 +32,14 @@ _SAME_OPTION: Final[Mapping[MapType, ProgramType]] = {
     MapType.SOCKHASH: ProgramType.XDP,
 }
 """Map types, and program types that the same option builds in (include/linux/bpf_types.h)."""
+
+_ALLOCATORS: Final[Mapping[MapType, str]] = {
+    MapType.SOCKMAP: "sock_map_alloc",  # CONFIG_BPF_STREAM_PARSER before 5.13
+    MapType.SOCKHASH: "sock_hash_alloc",
+    MapType.STACK_TRACE: "stack_map_alloc",  # CONFIG_PERF_EVENTS
+    MapType.XSKMAP: "xsk_map_alloc",  # CONFIG_XDP_SOCKETS
+}
+"""Functions without which there are no maps of a type that an option of its own builds in, as 5.10 to 7.3 call them."""
 
 _ATTACH_TYPE_CHECKED_AT_LOAD: Final = frozenset(
     {
@@ -95,12 +103,19 @@ def map_type(spec: MapSpec, kernel: TargetKernel) -> Iterator[Finding]:
         yield finding(Status.MISSING, "the kernel is older than it")
     elif built_in is not None and same is not None and same.name not in built_in:
         yield finding(Status.MISSING, "the kernel knows it, but was built without it")
+    elif spec.type in _ALLOCATORS and _lacks(_ALLOCATORS[spec.type], kernel):
+        yield finding(Status.UNKNOWN, "the kernel may have been built without it: its BTF lacks the function for it")
     else:
         yield finding(Status.RESOLVED)
     if spec.members is not None:
         yield from _struct_ops(spec, spec.members, kernel)
     if spec.inner is not None:
         yield from map_type(spec.inner, kernel)
+
+
+def _lacks(allocator: str, kernel: TargetKernel) -> bool:
+    """Whether BTF has functions, but not this one."""
+    return bool(kernel.btf.all_by_name("array_map_alloc", Function)) and not kernel.btf.all_by_name(allocator, Function)
 
 
 def _struct_ops(spec: MapSpec, members: StructOpsMembers, kernel: TargetKernel) -> Iterator[Finding]:

@@ -150,6 +150,32 @@ def test_helpers_that_a_load_replaces_are_not_missing() -> None:
     assert check(spec, make_kernel(helpers=111)).verdict is Verdict.LOADS
 
 
+def test_a_newer_instruction_refuses_where_an_older_kernel_sees_it() -> None:
+    behind = [asm.mov(asm.R1, 0), asm.jeq(asm.R1, 0, 1)]
+    end = [asm.mov(asm.R0, 0), asm.exit_()]
+    kernel = make_kernel(attach_types=[each for each in AttachType if each < AttachType.TRACE_UPROBE_MULTI])
+
+    def status(instruction: asm.Instruction, *before: asm.Instruction) -> Status:
+        (found,) = findings(program("socket", *before, instruction, *end), kernel, Need.INSTRUCTION)
+        return found.status
+
+    assert status(asm.movsx(asm.R1, asm.R1, 8)) is Status.MISSING
+    assert status(asm.movsx(asm.R1, asm.R1, 8), *behind) is Status.GUARDED  # looked at where it is reached
+    assert status(asm.bswap(asm.R1, 32), *behind) is Status.MISSING  # an opcode that is looked up everywhere
+    assert status(asm.may_goto(0)) is Status.RESOLVED
+    assert status(asm.load_acquire(8, asm.R1, asm.R10, -8)) is Status.UNKNOWN
+    kernel.version = (6, 15, 0)
+    assert status(asm.load_acquire(8, asm.R1, asm.R10, -8)) is Status.RESOLVED
+
+
+def test_a_map_type_that_may_not_be_built_in_is_unknown() -> None:
+    spec = CollectionSpec(maps={"a": MapSpec(name="a", type=MapType.XSKMAP)})
+    (found,) = findings(spec, make_kernel(function("array_map_alloc")), Need.MAP_TYPE)
+    assert found.status is Status.UNKNOWN
+    there = make_kernel(function("array_map_alloc"), function("xsk_map_alloc"))
+    assert check(spec, there).verdict is Verdict.LOADS
+
+
 # --- attach targets --------------------------------------------------------------------------------------------------
 
 

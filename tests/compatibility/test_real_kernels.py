@@ -5,9 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import attrs
 import pytest
 
+from aiobpf import asm
+from aiobpf.asm import Instructions
 from aiobpf.compatibility import Need, Status, TargetKernel, Verdict, check
+from aiobpf.spec import CollectionSpec, MapSpec, ProgramSpec
+from aiobpf.uapi import MapType, ProgramType
 from tests.elf.conftest import embedded_object
 
 from .conftest import OBJECTS
@@ -64,11 +69,44 @@ def test_a_field_that_was_renamed_is_guarded_in_a_tool_that_asks(real_kernel: Fi
 def test_types_and_helpers_are_as_old_as_they_are(real_kernel: Find) -> None:
     assert missing(OBJECTS / "map_kinds.bpf.o", real_kernel("5.10")) == {"BLOOM_FILTER"}  # 5.16
     assert missing(OBJECTS / "subprograms.bpf.o", real_kernel("5.10")) == {
-        "bpf_for_each_map_elem#164", "bpf_loop#181",  # 5.13, 5.17
+        "bpf_for_each_map_elem#164", "bpf_loop#181", "a function's address (a callback)",  # 5.13, 5.17, 5.13
     }  # fmt: skip
     assert missing(OBJECTS / "local_scope.bpf.o", real_kernel("6.1")) == {"ARENA"}  # 6.9
     for name in ("map_kinds", "subprograms", "local_scope"):
         assert check(OBJECTS / f"{name}.bpf.o", real_kernel("6.12")).verdict is Verdict.LOADS
+
+
+def test_instructions_are_as_old_as_they_are(real_kernel: Find) -> None:
+    newer = {
+        "an atomic operation other than adding without a result": asm.atomic_add(8, asm.R10, asm.R1, -8, fetch=True),
+        "a function's address (a callback)": asm.load_function(asm.R2, "it"),
+        "a sign-extending load": asm.ldxsx(4, asm.R0, asm.R10, -8),
+        "a signed division": asm.sdiv(asm.R0, asm.R1),
+        "may_goto (cond_break, can_loop)": asm.may_goto(0),
+        "a load-acquire or store-release": asm.load_acquire(8, asm.R0, asm.R10, -8),
+    }
+    code = Instructions([asm.mov(asm.R0, 0).with_symbol("it"), *newer.values(), asm.mov(asm.R0, 0), asm.exit_()])
+    spec = ProgramSpec(name="it", type=ProgramType.SOCKET_FILTER, instructions=code, section="socket")
+
+    def lacking(version: str, *words: str) -> set[str]:
+        kernel = real_kernel(version, *words)
+        ordered = attrs.evolve(spec, byte_order=kernel.btf.byte_order)
+        source = CollectionSpec(programs={"it": ordered}, byte_order=kernel.btf.byte_order)
+        (report,) = check(source, kernel).kernels
+        return {each.subject for each in report.findings if each.status is Status.MISSING}
+
+    names = list(newer)
+    assert lacking("5.10") == set(names)
+    assert lacking("6.1") == set(names[2:])
+    assert lacking("6.12") == lacking("6.12", "s390x") == lacking("6.12", "arm64") == set(names[5:])
+    assert lacking("6.18") == lacking("7.3") == set()
+
+
+def test_map_types_that_an_option_builds_in_are_there(real_kernel: Find) -> None:
+    built_in = (MapType.SOCKMAP, MapType.SOCKHASH, MapType.STACK_TRACE, MapType.XSKMAP)
+    maps = {each.name: MapSpec(name=each.name, type=each) for each in built_in}
+    for version in VERSIONS:
+        assert check(CollectionSpec(maps=maps), real_kernel(version)).verdict is Verdict.LOADS
 
 
 def test_kernel_functions_are_as_old_as_they_are(real_kernel: Find) -> None:
