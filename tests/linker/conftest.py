@@ -34,6 +34,11 @@ def spare() -> Path:
 
 
 @pytest.fixture
+def tables() -> Path:
+    return LINKING / "tables.bpf.o"
+
+
+@pytest.fixture
 def together(front: Path, back: Path, spare: Path) -> list[Path]:
     """The three objects, in the order in which the tests link them."""
     return [front, back, spare]

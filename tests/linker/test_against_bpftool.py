@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import pytest
@@ -15,6 +15,9 @@ from aiobpf.btf import CORE_RELOCATION, FUNCTION_INFO, LINE, Btf, DataSection, K
 from aiobpf.errors import ElfError, SpecError
 from aiobpf.spec import EXTERN
 from tests.elf.conftest import embedded_object, installed_objects
+from tests.elf.test_against_libbpf import compare_code
+from tests.elf.test_against_libbpf import kernel as kernel  # noqa: PLC0414 - a fixture
+from tests.elf.test_against_libbpf import oracle as oracle  # noqa: PLC0414 - a fixture
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,6 +34,30 @@ def test_the_result_is_that_of_libbpfs_linker(
     together: list[Path], bpftool: Callable[[list[Path]], Path | None]
 ) -> None:
     compare_all(together, bpftool)
+
+
+def test_each_instruction_is_what_libbpf_would_load(
+    together: list[Path],
+    bpftool: Callable[[list[Path]], Path | None],
+    oracle: Callable[[Path], dict[str, Any]],
+    kernel: Btf,
+) -> None:
+    linked = bpftool(together)
+    assert linked is not None
+    mine, theirs = aiobpf.link_objects(together), oracle(linked)
+    # libbpf puts the object's name before those of most data sections.
+    names = {each["name"]: each["name"].removeprefix("linked") for each in theirs["maps"]}
+    assert set(names.values()) == mine.maps.keys()
+    assert [each["name"] for each in theirs["programs"]] == list(mine.programs)
+    for each in theirs["programs"]:
+        fds = {int(fd): names[name] for fd, name in each["loaded"]["maps"].items()}
+        assert compare_code(mine.programs[each["name"]], bytes.fromhex(each["loaded"]["code"]), fds, kernel) > 0
+
+
+def test_maps_that_hold_others_are_those_of_libbpf(
+    together: list[Path], tables: Path, bpftool: Callable[[list[Path]], Path | None]
+) -> None:
+    compare_all([tables, *together], bpftool)
 
 
 def test_the_order_of_objects_decides_as_with_libbpf(

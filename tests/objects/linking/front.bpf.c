@@ -8,7 +8,6 @@ extern struct {
 	__type(key, __u32);
 	__type(value, struct totals);
 } shared SEC(".maps");
-extern struct inner first_inner SEC(".maps");
 
 extern struct totals totals;
 extern const volatile int step;
@@ -18,7 +17,6 @@ extern __hidden int concealed;
 extern int add_up(int x);
 extern __hidden int hidden_add(int x);
 extern __hidden long each_round(__u32 round, void *context);
-extern int back_tail(struct __sk_buff *skb);
 
 extern int LINUX_KERNEL_VERSION __kconfig __weak;
 extern const void no_such_symbol __ksym __weak;
@@ -68,31 +66,6 @@ SEC("socket")
 int front_offset(struct __sk_buff *skb)
 {
 	return bpf_core_field_offset(struct task_struct, tgid);
-}
-
-struct {
-	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
-	__uint(max_entries, 2);
-	__uint(key_size, sizeof(__u32));
-	__array(values, int(struct __sk_buff *));
-} jumps SEC(".maps") = {
-	.values = { [1] = &back_tail },
-};
-
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
-	__uint(max_entries, 2);
-	__type(key, __u32);
-	__array(values, struct inner);
-} outer SEC(".maps") = {
-	.values = { [1] = &first_inner },
-};
-
-SEC("socket")
-int front_jump(struct __sk_buff *skb)
-{
-	bpf_tail_call(skb, &jumps, 1);
-	return -1;
 }
 
 char LICENSE[] SEC("license") = "Dual MIT/GPL";
