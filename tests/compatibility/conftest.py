@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,10 +35,10 @@ if TYPE_CHECKING:
     from aiobpf.btf import Type
 
 OBJECTS = Path(__file__).parent.parent / "objects"
-REPOSITORY = Path(__file__).parent.parent.parent
+KERNELS = Path(__file__).parent / "kernels"
 INT = Int("int", 4, encoding=IntEncoding.SIGNED)
 VARIABLE = "AIOBPF_KERNEL_BTFS"
-"""A folder of vmlinux BTFs, as RELEASE.btf.xz."""
+"""The environment's name for a folder of whole vmlinux BTFs of the same kernels, as RELEASE.btf.xz."""
 
 
 def function(name: str, *tags: str) -> Function:
@@ -93,28 +94,23 @@ def make_kernel(
     )
 
 
-def real_kernels() -> list[Path]:
-    folders = [Path(os.environ[VARIABLE])] if VARIABLE in os.environ else []
-    folders += [REPOSITORY.parent / "shared" / "btf", REPOSITORY.parent.parent / "shared" / "btf"]
-    return next((found for folder in folders if (found := sorted(folder.glob("*.btf.xz")))), [])
+def folders() -> list[Path]:
+    """Where kernels' BTFs are: what is kept of them here, and, where there is such a folder, whole ones."""
+    whole = Path(os.environ[VARIABLE]) if os.environ.get(VARIABLE) else None
+    return [KERNELS] if whole is None else [KERNELS, whole]
 
 
-@pytest.fixture(scope="session")
-def real_kernel() -> Callable[[str], TargetKernel]:
-    """``real_kernel("5.10")``: the kernel whose file's name begins so, and holds the words after it."""
-    known: dict[str, TargetKernel] = {}
+@pytest.fixture(scope="session", params=folders(), ids=lambda folder: "reduced" if folder == KERNELS else "whole")
+def real_kernel(request: pytest.FixtureRequest) -> Callable[..., TargetKernel]:
+    """``real_kernel("5.10")``: the kernel whose file's name begins so, and has the words after it in it (amd64)."""
+    folder: Path = request.param
 
+    @cache
     def find(version: str, *words: str) -> TargetKernel:
-        key = " ".join((version, *words))
-        if key not in known:
-            paths = [
-                path
-                for path in real_kernels()
-                if path.name.startswith(f"{version}.") and all(word in path.name for word in words or ("amd64",))
-            ]
-            if not paths:
-                pytest.skip(f"no BTF of {key}: ${VARIABLE} names a folder of RELEASE.btf.xz")
-            known[key] = TargetKernel.from_files(paths[0])
-        return known[key]
+        found = [
+            path for path in folder.glob(f"{version}.*.btf*") if all(word in path.name for word in words or ("amd64",))
+        ]
+        assert found, f"{folder} has no BTF of {version} {' '.join(words)}"
+        return TargetKernel.from_files(found[0])
 
     return find

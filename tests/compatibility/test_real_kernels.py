@@ -1,4 +1,7 @@
-"""Objects of others against the BTFs of seven kernels, 5.10 to 7.3: what is known of them comes out."""
+"""Objects of ours and of others against seven kernels, 5.10 to 7.3: what is known of them comes out.
+
+What is needed of the kernels' BTFs is in ``kernels/``; $AIOBPF_KERNEL_BTFS may name a folder of the whole ones.
+"""
 
 from __future__ import annotations
 
