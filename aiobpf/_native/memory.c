@@ -8,6 +8,10 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#ifndef MAP_FIXED_NOREPLACE
+#define MAP_FIXED_NOREPLACE 0x100000 /* glibc 2.27; kernels before 4.17 take it for a hint */
+#endif
+
 int memory_map(int fd, uint64_t offset, uint64_t length, int writable, void **address)
 {
 	void *mapped = mmap(NULL, length, writable ? PROT_READ | PROT_WRITE : PROT_READ, MAP_SHARED, fd, (off_t)offset);

@@ -141,7 +141,7 @@ def create_empty_map(spec: MapSpec, types: TypeIds, *, token: int | None = None)
         fd = _create(spec, types, inner, token)
     except KernelError as error:
         since = MAP_TYPES_SINCE.get(spec.type)
-        if error.errno == errno.EINVAL and since is not None and not features.supports_map_type(spec.type):
+        if error.errno in kernel.UNSUPPORTED_ERRNOS and since is not None and not features.supports_map_type(spec.type):
             hint = f"Where no program needs it, leave it out: spec.maps[{spec.name!r}].autocreate = False"
             raise NotSupportedError(f"map type {spec.type.name} ({subject})", since, hint) from error
         missing = _unset(spec)
