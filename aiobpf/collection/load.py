@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
     from aiobpf.spec import ProgramSpec
 
+_METADATA = "bpf_metadata_"
+
 
 @frozen
 class LoadPlan:
@@ -118,6 +120,7 @@ def load_collection(source: CollectionSpec | str | PathLike[str] | bytes, plan: 
             held = [_fill(loaded, name, context) for name in new]
             for name, program in prepared.items():
                 loaded.add_program(name, program.load(loaded.maps))
+            _bind_metadata(loaded, spec)
             used = {map_name for program in chosen.values() for map_name in referenced_maps(program)}
             for name, contents in zip(new, held, strict=True):
                 fill_map(loaded.maps[name], _loadable(name, contents, loaded, used), loaded.maps, loaded.programs)
@@ -128,6 +131,17 @@ def load_collection(source: CollectionSpec | str | PathLike[str] | bytes, plan: 
         loaded.undo()
         raise
     return loaded
+
+
+def _bind_metadata(loaded: Loaded, spec: CollectionSpec) -> None:
+    """Have each program hold the constants named ``bpf_metadata_*``, which tools show beside it (`bpftool prog show`)
+    and no program refers to; before 5.10 (ef15314aa5de) they are the collection's alone."""
+    names = {variable.map.name for name, variable in spec.variables.items() if name.startswith(_METADATA)}
+    if not names or not kernel.features.may_support(kernel.Feature.PROG_BIND_MAP):
+        return
+    for program in loaded.programs.values():
+        for name in names & loaded.maps.keys():
+            program.bind_map(loaded.maps[name])
 
 
 def _chosen(spec: CollectionSpec, plan: LoadPlan, operations: StructOpsPlan) -> dict[str, ProgramSpec]:

@@ -52,6 +52,7 @@ LOADS_ANYWHERE = {
     "exec_monitor",
     "globals",
     "legacy_maps",
+    "metadata",
     "newer_types",
     "no_btf",
     "perf_sampler",
