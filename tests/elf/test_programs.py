@@ -78,6 +78,20 @@ def test_metadata_travels_with_functions(objects: Path, suffix: str) -> None:
 
 
 @BOTH
+def test_functions_that_are_no_programs_are_kept_alone(objects: Path, suffix: str) -> None:
+    spec = read(objects, "subprograms", suffix)
+    for name, instructions in spec.functions.items():
+        assert list(instructions.functions()) == [name]
+        assert next(instructions.with_key(LINE), None) is not None
+    middle = spec.functions["middle"]
+    assert middle.references().keys() == {"leaf", "global_leaf"}
+    before = spec.programs["first"].instructions.copy()
+    middle.clear()
+    assert spec.programs["first"].instructions == before
+    assert list(read(objects, "subprograms", suffix).functions["middle"].functions()) == ["middle"]
+
+
+@BOTH
 def test_hidden_functions_are_static_to_the_verifier(objects: Path, suffix: str) -> None:
     spec = read(objects, "subprograms", suffix)
     linkages = {info.name: info.linkage for _, info in spec.programs["first"].instructions.with_key(FUNCTION_INFO)}
