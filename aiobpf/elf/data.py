@@ -86,14 +86,14 @@ def describe_section(section: Section, symbols: SymbolTable, btf: Btf | None) ->
 def read_variables(file: ElfFile, section: Section, symbols: SymbolTable, spec: MapSpec) -> list[VariableSpec]:
     """The variables of *section* that are visible outside of the object; *spec* is the map that they lie in."""
     described = spec.value.variables if isinstance(spec.value, DataSection) else ()
-    types = {each.variable.name: each.variable.type for each in described}
+    types = {(each.variable.name, each.offset): each.variable.type for each in described}
     return [
         VariableSpec(
             name=symbol.name,
             section=section.name,
             offset=symbol.value,
             size=symbol.size,
-            type=_type_of_size(types.get(symbol.name), symbol.size),
+            type=_type_of_size(types.get((symbol.name, symbol.value)), symbol.size),
             map=spec,
             byte_order=file.byte_order,
         )
@@ -116,18 +116,25 @@ def _complete(btf_section: DataSection | None, section: Section, objects: list[S
     """The DataSection with the places that only the symbol table knows.
 
     clang leaves sizes and offsets of sections to a linker (relocations of .BTF), and there is none for BPF objects; the
-    kernel wants them, ascending. What is only declared here (extern) has its place in another object.
+    kernel wants them, ascending. What is only declared here (extern) has its place in another object. Where there was a
+    linker (`bpftool gen object`), static variables of several files may have one name, and places tell them apart.
     """
     if btf_section is None:
         return None
-    places = {symbol.name: symbol for symbol in objects}
+    places: dict[str, Symbol] = {}
+    several: dict[str, dict[int, Symbol]] = {}
+    for symbol in objects:
+        other = places.setdefault(symbol.name, symbol)
+        if other is not symbol:
+            several.setdefault(symbol.name, {other.value: other})[symbol.value] = symbol
     variables = []
     for each in btf_section.variables:
         if each.variable.linkage == Linkage.EXTERN:
             continue
-        symbol = places.get(each.variable.name)
+        name = each.variable.name
+        found = several[name].get(each.offset) if name in several else places.get(name)
         variables.append(
-            each if symbol is None else SectionVariable(each.variable, symbol.value, each.size or symbol.size)
+            each if found is None else SectionVariable(each.variable, found.value, each.size or found.size)
         )
     variables.sort(key=lambda each: each.offset)
     return DataSection(btf_section.name, section.size, variables)

@@ -183,6 +183,33 @@ GOES = {
         "__weak __noinline int f(int y) { return 1; }" + USER % "f(1)",
         "__weak int f(int y) { return 2; }",
     ),
+    "a weak program before a strong one": (
+        'SEC("socket") __weak int a(void *c) { return 1; }',
+        'SEC("socket") int a(void *c) { return 2; } SEC("socket") int b(void *c) { return 3; }',
+    ),
+    "a static variable beside a weak one that loses": (
+        "static volatile int s = 4; int x __weak = 1;" + USER % "x + s",
+        "static volatile int s = 5; int x = 2; " + (USER % "x + s").replace("int a", "int b"),
+    ),
+    "a place inside of a variable": (
+        "struct s { int a[8]; }; extern struct s x; int *p(int i) { return &x.a[i & 7]; }" + USER % "x.a[6]",
+        "int before[3] = {1}; struct s { int a[8]; }; struct s x = {{1}};",
+    ),
+    "a program in a section of several objects": (
+        'SEC("xdp") int a(void *c) { return 1; } SEC("socket") int c(void *c) { return 2; }',
+        'SEC("xdp") int b(void *c) { return 3; } SEC("tc") int d(void *c) { return 4; }',
+    ),
+    "a function that a map of programs refers to": (
+        "extern int b(void *); struct { __uint(type, BPF_MAP_TYPE_PROG_ARRAY); __uint(max_entries, 1); "
+        '__uint(key_size, 4); __array(values, int(void *)); } m SEC(".maps") = { .values = { [0] = &b } };'
+        + USER
+        % "1",
+        'SEC("socket") int b(void *c) { return 3; }',
+    ),
+    "a callback that is hidden elsewhere": (
+        "extern long f(__u32, void *) __hidden;" + USER % "bpf_loop(3, f, 0, 0)",
+        "long g; long f(__u32 i, void *c) __hidden; long f(__u32 i, void *c) { g += i; return 0; }",
+    ),
     "a map": (f"extern {MAP};" + LOOKUP, f"{MAP};"),
     "two weak maps": (f"{MAP} __weak;" + LOOKUP, f"{MAP} __weak;"),
     "a function instead of a kernel function": (
