@@ -64,11 +64,22 @@ class CoreRelocationError(BpfError):
 
 
 class UnresolvedSymbolError(BpfError):
-    """A function, map, kfunc, ksym or kconfig option that a program needs is nowhere to be found."""
+    """A function, map, kfunc, ksym or kconfig option that a program needs is nowhere to be found.
+
+    *symbol* is its name, *source* the source line that first asks for it, where that is known.
+    """
+
+    source: str | None = None
 
     def __init__(self, message: str, symbol: str) -> None:
         super().__init__(message)
         self.symbol = symbol
+
+    def asked_for_at(self, source: str | None) -> None:
+        """Add the source line that asks for it."""
+        if source is not None and self.source is None:
+            self.source = source
+            self.args = (f"{self.args[0]}\n  {source}",)
 
 
 class IncompatibleTypeError(UnresolvedSymbolError):
@@ -153,8 +164,9 @@ class VerifierError(KernelError):
     *reason* is the verifier's own sentence, or what was missing for a relocation or kernel function that the loader had
     to leave out. *cause* names the rule that was broken ("unchecked-null"; `aiobpf.verifier.CAUSES` has all),
     *explanation* says it in plain words and *hint* what to change; None where they are not known. *instruction* is the
-    raw slot that the verifier stopped at, *disassembly* that instruction with its symbols, *source* its source line
-    ("exec.bpf.c:31  x = task->tgid;"); None if the log does not say. *log* is the verifier's whole log.
+    raw slot that the verifier stopped at, *disassembly* that instruction with its symbols, *function* the function
+    around it, where that is not the program's own, *source* its source line ("exec.bpf.c:31  x = task->tgid;"); None
+    if the log does not say. *log* is the verifier's whole log.
     """
 
     def __init__(
@@ -166,6 +178,7 @@ class VerifierError(KernelError):
         log: str = "",
         instruction: int | None = None,
         disassembly: str | None = None,
+        function: str | None = None,
         source: str | None = None,
         cause: str | None = None,
         explanation: str | None = None,
@@ -176,6 +189,8 @@ class VerifierError(KernelError):
         text = f"program {program!r} was rejected: {reason}"
         if instruction is not None and not reason.endswith(f" insn {instruction}"):
             text += f" at instruction {instruction}"
+        if function is not None:
+            text += f", in {function}()"
         values = refusal.short_lines() if refusal is not None else ()
         self._summary = text
         self._advice = tuple(line for line in (explanation, hint) if line)
@@ -189,6 +204,7 @@ class VerifierError(KernelError):
         self.log = log
         self.instruction = instruction
         self.disassembly = disassembly
+        self.function = function
         self.source = source
         self.cause = cause
         self.explanation = explanation

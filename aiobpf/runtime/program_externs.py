@@ -31,16 +31,23 @@ def resolve_externs(instructions: Instructions, context: LoadContext, fd_array: 
     UnresolvedSymbolError for what this kernel lacks and is not weak, IncompatibleTypeError for what it has otherwise;
     both name *program*.
     """
-    for index, extern in list(instructions.with_key(EXTERN)):
-        if extern.kind is ExternKind.KFUNC:
-            _resolve_kfunc(instructions, index, extern, context, fd_array, program)
-        elif extern.kind is ExternKind.KSYM:
-            _resolve_ksym(instructions, index, extern, context, program)
-    for index in list(instructions.find(_CALL, asm.CallKind.KFUNC)):  # asm.call_kfunc("bpf_task_acquire")
-        reference = instructions.get_metadata(index, REFERENCE)
-        if reference is not None and instructions.get_metadata(index, EXTERN) is None:
-            extern = Extern(reference.name, ExternKind.KFUNC)
-            _resolve_kfunc(instructions, index, extern, context, fd_array, program)
+    index = 0
+    try:
+        for index, extern in list(instructions.with_key(EXTERN)):
+            if extern.kind is ExternKind.KFUNC:
+                _resolve_kfunc(instructions, index, extern, context, fd_array, program)
+            elif extern.kind is ExternKind.KSYM:
+                _resolve_ksym(instructions, index, extern, context, program)
+        for index in list(instructions.find(_CALL, asm.CallKind.KFUNC)):  # asm.call_kfunc("bpf_task_acquire")
+            reference = instructions.get_metadata(index, REFERENCE)
+            if reference is not None and instructions.get_metadata(index, EXTERN) is None:
+                extern = Extern(reference.name, ExternKind.KFUNC)
+                _resolve_kfunc(instructions, index, extern, context, fd_array, program)
+    except UnresolvedSymbolError as error:
+        from aiobpf.runtime.source_lines import source_at
+
+        error.asked_for_at(source_at(instructions, instructions.slot_of(index)))
+        raise
 
 
 def _resolve_kfunc(

@@ -131,10 +131,17 @@ def _put_maps(instructions: Instructions, spec: ProgramSpec, maps: Mapping[str, 
         if index in done or not _is_map_load(instructions, index):
             continue
         if reference.name not in maps:
-            raise UnresolvedSymbolError(
-                f"program {spec.name!r} refers to map {reference.name!r}, which is not there", reference.name
-            )
+            raise _missing_map(spec, instructions, index, reference.name)
         _put_fd(instructions, index, maps[reference.name])
+
+
+def _missing_map(spec: ProgramSpec, instructions: Instructions, index: int | None, name: str) -> UnresolvedSymbolError:
+    from aiobpf.runtime.source_lines import source_at
+
+    error = UnresolvedSymbolError(f"program {spec.name!r} refers to map {name!r}, which is not there", name)
+    if index is not None:
+        error.asked_for_at(source_at(instructions, instructions.slot_of(index)))
+    return error
 
 
 def _put_fd(instructions: Instructions, index: int, map_: Map) -> None:
@@ -163,7 +170,8 @@ def referenced_maps(spec: ProgramSpec) -> list[str]:
     found = list(names)
     for name in found:
         if name not in spec.maps:
-            raise UnresolvedSymbolError(f"program {spec.name!r} refers to map {name!r}, which has no spec", name)
+            uses = (index for index, reference in instructions.with_key(REFERENCE) if reference.name == name)
+            raise _missing_map(spec, instructions, next(uses, None), name)
         held = {value: None for value in spec.maps[name].contents.values() if isinstance(value, str)}
         found += [value for value in held if value in spec.maps and value not in found]
     return found

@@ -6,31 +6,31 @@ a missing kernel function left in the code becomes the name of what was missing.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar, final
+from typing import TYPE_CHECKING, final
 
-from aiobpf.asm import COMMENT, EMPTY, Metadata, format_instruction
-from aiobpf.btf import CORE_RELOCATION, LINE, describe_relocation
+from aiobpf.asm import EMPTY, Metadata, format_instruction
+from aiobpf.btf import CORE_RELOCATION, describe_relocation
 from aiobpf.btf.core_fixup import POISON_HELPER
 from aiobpf.errors import AsmError, VerifierError
 from aiobpf.runtime.program_externs import POISONED_KFUNC
+from aiobpf.runtime.source_lines import SourceLines
 from aiobpf.spec import EXTERN
 from aiobpf.verifier import Diagnosis, Refusal, Report
 
 if TYPE_CHECKING:
-    from aiobpf.asm import Instruction, Instructions, Key
-
-T = TypeVar("T")
+    from aiobpf.asm import Instruction, Instructions
 
 
 def refused(errno: int, program: str, instructions: Instructions, log: str, *, is_cut: bool = False) -> VerifierError:
     """The error for a program that the verifier refused, with a *log* of whatever length, which may be cut."""
-    refusal = Refusal(log, ProgramNotes(instructions), is_cut=is_cut)
+    notes = ProgramNotes(instructions)
+    refusal = Refusal(log, notes, is_cut=is_cut)
     slot = refusal.verdict.slot
     reason = refusal.verdict.reason
     if not reason and is_cut:
         return VerifierError(
             errno, program, "the verifier's log is too long to hold the reason", log=log, instruction=slot,
-            source=None if slot is None else source_at(instructions, slot), refusal=refusal,
+            source=None if slot is None else notes.source(slot), refusal=refusal,
             hint="LogPolicy(max_size=...) makes room for it, LogPolicy(level=4) leaves out all but the end",
         )  # fmt: skip
     found = _missing(instructions, slot, reason) or refusal.diagnosis
@@ -45,8 +45,8 @@ def refused(errno: int, program: str, instructions: Instructions, log: str, *, i
         reason, explanation = found.explanation, None
     return VerifierError(
         errno, program, reason or "the kernel gives no reason", log=log, instruction=slot,
-        disassembly=None if slot is None else instruction_text(instructions, slot),
-        source=None if slot is None else source_at(instructions, slot),
+        disassembly=None if slot is None else notes.text(slot), source=None if slot is None else notes.source(slot),
+        function=None if slot is None else notes.function(slot),
         cause=None if found is None else found.name, explanation=explanation, hint=hint, refusal=refusal,
     )  # fmt: skip
 
@@ -61,9 +61,13 @@ class ProgramNotes:
 
     def __init__(self, instructions: Instructions) -> None:
         self._instructions = instructions
+        self._lines = SourceLines(instructions)
 
     def source(self, slot: int, /) -> str | None:
-        return source_at(self._instructions, slot)
+        return self._lines.at(slot)
+
+    def function(self, slot: int, /) -> str | None:
+        return self._lines.function_at(slot)
 
     def text(self, slot: int, /) -> str | None:
         return instruction_text(self._instructions, slot)
@@ -73,29 +77,6 @@ def instruction_text(instructions: Instructions, slot: int) -> str | None:
     """The instruction at *slot* with the names that it refers to, or None if none begins there."""
     instruction = _instruction_at(instructions, slot)
     return None if instruction is None else format_instruction(instruction)
-
-
-def source_at(instructions: Instructions, slot: int) -> str | None:
-    """The source line of the statement that *slot* belongs to: "exec.bpf.c:31  e->ppid = ...;".
-
-    Where it was written by hand, the comment that stands for it.
-    """
-    line = _last_until(instructions, LINE, slot)
-    comment = _last_until(instructions, COMMENT, slot)
-    if comment is not None and (line is None or comment[0] > line[0]):
-        return comment[1]
-    if line is None:
-        return None
-    return f"{line[1].file_name.rsplit('/', 1)[-1]}:{line[1].line}  {line[1].text.strip()}"
-
-
-def _last_until(instructions: Instructions, key: Key[T], slot: int) -> tuple[int, T] | None:
-    found: tuple[int, T] | None = None
-    for at, value in instructions.with_key_by_slot(key):
-        if at > slot:
-            break
-        found = at, value
-    return found
 
 
 def _missing(instructions: Instructions, slot: int | None, reason: str) -> Diagnosis | None:

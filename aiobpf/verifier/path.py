@@ -172,6 +172,8 @@ class _Reader:
             states = line[match.start(3) + cut.start() :]
             text = text[: cut.start()]
         text = text.rstrip()
+        if jump := _JUMP.match(text):
+            text = jump[0]
         if text == "exit" and not self._has_returned:
             self._end()
         if self._branch is None:

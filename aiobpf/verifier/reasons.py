@@ -110,6 +110,9 @@ CAUSES: Final[Sequence[Cause]] = (
           r"(?:BPF_XADD|BPF_ATOMIC) (?:stores|loads) (?:in)?to R(?P<register>\d+) (?P<type>\w+) is not",
           "an atomic operation works on {type}",
           "atomic operations work on map values, the stack, samples and arenas only"),
+    Cause("partial-spill", r"invalid size of register (?:spill|fill)",
+          "a pointer is stored to the stack in part, or a part of one is read back",
+          "store and load pointers whole, all eight bytes"),
     Cause("pointer-leak", r"leaks addr|pointer comparison prohibited|corrupt spilled|partial copy of pointer|"
           r"is not allowed to leak|R\d+ partial copy",
           "a kernel address would get where user space could read it",
@@ -153,8 +156,8 @@ CAUSES: Final[Sequence[Cause]] = (
           r"invalid (?:unbounded )?(?:indirect |variable-offset )?(?:write|read|access)?\s?(?:to|from)? ?stack|"
           r"invalid stack|invalid unprivileged stack",
           "it reaches outside of the 512 bytes of the stack, or of what a helper may use of it", _MAP_OR_STACK),
-    Cause("misaligned", r"misaligned (?P<what>\w+) access off (?P<off>.*) size (?P<size>\d+)",
-          "an access of {bytes} to the {what} is not at a multiple of {size}",
+    Cause("misaligned", r"misaligned (?:(?P<what>\w+) )?access off (?P<off>.*) size (?P<size>\d+)",
+          "an access of {bytes} is not at a multiple of {size}",
           "align the member, or read it in smaller pieces (a packed struct does)"),
     Cause("context-access", r"BPF_ST stores into R\d+ ctx",
           "it stores a constant into the context, which takes Linux 6.4",
@@ -220,7 +223,8 @@ CAUSES: Final[Sequence[Cause]] = (
     Cause("kfunc-not-allowed", r"calling kernel function (?P<name>\w+) is not allowed",
           "programs of this type may not call the kernel function {name}",
           "choose a program type that the kernel registers it for"),
-    Cause("kfunc-not-allowed", r"kernel function|kfunc.*not (?:allowed|supported)|cannot call kernel function",
+    Cause("kfunc-not-allowed",
+          r"kernel function|kernel btf_id|kfunc.*not (?:allowed|supported)|cannot call kernel function",
           "it calls a kernel function in a way that is not allowed here",
           "see the kernel's documentation of that function for the program types and arguments it takes"),
     Cause("iterator",
@@ -249,7 +253,9 @@ CAUSES: Final[Sequence[Cause]] = (
           "argument R{register} is {type}; this call takes {expected}",
           "pass what the helper's documentation says; a pointer that may be NULL is checked first, and one that was "
           "released or submitted is gone"),
-    Cause("argument-type", r"(?:arg(?:ument)?#?\s?\d+|R\d+) .*(?:expected|must|has no valid|pointer type|is not)",
+    Cause("argument-type",
+          r"(?:arg(?:ument)?#?\s?\d+|R\d+) .*(?:expected|must|has no valid|pointer type|is not|doesn't point)|"
+          r"R\d+ not a scalar|isn't map pointer|helper access to the packet",
           "an argument of a call is not of the kind that it takes",
           "pass what the function's declaration says"),
     Cause("legacy-load", r"BPF_LD_\[ABS\|IND\]",
@@ -284,7 +290,7 @@ CAUSES: Final[Sequence[Cause]] = (
     Cause("falls-off-the-end", r"last insn is not an exit or jmp|fall ?through|no exit",
           "a function ends without an exit, so that control would run into what follows",
           "end each function with a return; after a call that does not return, the compiler leaves it out"),
-    Cause("jump-out-of-range", r"jump (?:out of range|into the middle)",
+    Cause("jump-out-of-range", r"jump (?:out of range|into the middle)|call to invalid destination",
           "a jump leaves its function", "jump inside the function only; call others"),
     # --- values -------------------------------------------------------------------------------------------------------
     Cause("return-range",
@@ -302,7 +308,7 @@ CAUSES: Final[Sequence[Cause]] = (
           "it writes to a kernel object",
           "programs read kernel structs but change them only through kernel functions made for it"),
     Cause("kernel-memory", r"access beyond (?:the end of member )?(?:struct )?(?P<name>\w+)|cannot access ptr member|"
-          r"access is not allowed|no access beyond",
+          r"access is not allowed|no access beyond|is ptr_\w* invalid",
           "it reads a kernel struct outside of its members",
           "declare the struct as the kernel has it, with preserve_access_index, so that CO-RE puts in the real offset"),
     Cause("func-info", r"func_info|btf func", "the functions' types (BTF func info) are missing or do not fit",

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
 _INSTRUCTION = re.compile(r"(\d{1,9}): \([0-9a-f]{2}\) ")
+# Where it had taken back what it wrote since a branch, the reason goes on in the branch's line (6.x, level 1).
+_BEHIND = re.compile(r"\d+: \([0-9a-f]{2}\) [^;]*?\bgoto pc[+-]\d+ +(?!\d+: |;)(\S.*)")
 _WALK = re.compile(r"(?:\d+: |from \d+ to \d+|R\d+(?:_\w+)?=|frame\d+: )")
 _NOISE = re.compile(
     r"(?:;|processed \d+ insns|verification time|stack depth|insns processed|max_states|mark_precise|last_idx|"
@@ -131,6 +133,8 @@ def _tail(log: str) -> tuple[list[str], int | None]:
         if is_tail and not _WALK.match(line):
             tail.append(line)
             continue
+        if is_tail and (rest := _BEHIND.match(line)):
+            tail.append(rest[1])
         is_tail = False
         if match := _INSTRUCTION.match(line):
             return tail[::-1], int(match[1])

@@ -178,6 +178,8 @@ PROGRAMS = (
     Refused("mixed_pointers", "mixed-pointers", lambda: P(
         asm.st(8, R10, -8, 0), asm.ldx(4, R6, R1, 0), asm.mov(R2, R1), asm.jgt(R6, 7, "here"), asm.mov(R2, R10),
         asm.add(R2, -8), here(asm.ldx(4, R0, R2)), asm.exit_())),
+    Refused("pointer_in_part", "partial-spill", lambda: P(
+        asm.stx(8, R10, R1, -8), here(asm.stx(4, R10, R1, -8)), *OUT)),
     Refused("atomic_on_context", "atomic-target", lambda: P(
         asm.mov(R2, 1), here(asm.atomic_add(8, R1, R2)), *OUT)),
     Refused("end_of_packet", "wrong-pointer", lambda: P(

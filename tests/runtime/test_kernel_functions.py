@@ -257,7 +257,8 @@ async def test_a_declaration_that_fits_not_is_named_before_the_verifier_sees_it(
     assert str(caught.value) == (
         "program 'wrong_prototype': the kernel has function 'bpf_task_from_pid', but not as the object declares it\n"
         "  object: extern struct task_struct *bpf_task_from_pid___wrong(__s32, struct task_struct *);\n"
-        f"  kernel: {caught.value.found}"
+        f"  kernel: {caught.value.found}\n"
+        "  kfuncs.bpf.c:49  struct task_struct *task = bpf_task_from_pid___wrong(KTHREADD, NULL);"
     )
     assert "bpf_task_from_pid(s32 pid)" in caught.value.found
 

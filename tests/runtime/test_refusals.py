@@ -6,18 +6,20 @@ import random
 import subprocess
 import sys
 
+import attrs
 import pytest
 
 from aiobpf import asm
 from aiobpf.asm import R0, R1, R5, R6, R7, R8, R9, Instructions
-from aiobpf.errors import NotSupportedError, VerifierError
+from aiobpf.elf import read_spec
+from aiobpf.errors import NotSupportedError, UnresolvedSymbolError, VerifierError
 from aiobpf.kernel.release import kernel_release
 from aiobpf.runtime import LoadOptions, LogPolicy
 from aiobpf.runtime.program_load import load_alone
-from aiobpf.spec import ProgramSpec
+from aiobpf.spec import EXTERN, ProgramSpec
 from aiobpf.uapi import ProgramType
 from aiobpf.verifier import Refusal, read_path
-from tests.runtime.refused import PROGRAMS, Refused, compiled
+from tests.runtime.refused import OBJECT, PROGRAMS, Refused, compiled
 
 pytestmark = pytest.mark.root
 
@@ -94,6 +96,8 @@ def _at(lines: list[str], start: str) -> int:
 
 def test_the_called_function_is_named() -> None:
     error = refusal_of(compiled("in_a_function"))
+    assert error.function == "third"
+    assert "at instruction 12, in third()" in str(error)
     assert "call <third>" in error.explain()
     assert "argument 1 of the function that is called here" in error.explain()
     other = refusal_of(compiled("global_returns_pointer"))
@@ -107,6 +111,27 @@ def test_a_kernel_function_that_is_missing_is_named() -> None:
     assert error.source is not None
     assert "return no_such_function(1);" in error.source
     assert "bpf_ksym_exists(no_such_function)" in str(error)
+
+
+def test_a_map_that_is_missing_is_named_with_the_line_that_asks_for_it() -> None:
+    spec = read_spec(OBJECT.parent / "rejected.bpf.o").programs["accepted"]
+    spec = attrs.evolve(compiled("spilled"), maps=spec.maps)
+    with pytest.raises(UnresolvedSymbolError, match="'numbers', which is not there") as caught:
+        load_alone(spec, LoadOptions())
+    assert caught.value.symbol == "numbers"
+    assert caught.value.source is not None
+    assert "bpf_map_lookup_elem(&numbers, &key)" in caught.value.source
+    assert caught.value.source in str(caught.value)
+
+
+def test_a_strong_kernel_function_that_is_missing_is_named_with_the_line_that_calls_it() -> None:
+    spec = compiled("weak_function_called")
+    for index, extern in list(spec.instructions.with_key(EXTERN)):
+        spec.instructions.set_metadata(index, EXTERN, attrs.evolve(extern, is_weak=False))
+    with pytest.raises(UnresolvedSymbolError, match="no function 'no_such_function'") as caught:
+        load_alone(spec, LoadOptions())
+    assert caught.value.source is not None
+    assert "return no_such_function(1);" in caught.value.source
 
 
 def branching(seed: int) -> Instructions:
@@ -163,7 +188,7 @@ import sys
 from aiobpf import asm
 from aiobpf.runtime import LoadOptions
 from aiobpf.runtime.program_load import load_alone
-from aiobpf.spec import ProgramSpec
+from aiobpf.spec import EXTERN, ProgramSpec
 from aiobpf.uapi import ProgramType
 code = asm.Instructions([asm.mov(asm.R0, 0), asm.exit_()])
 load_alone(ProgramSpec(name="p", type=ProgramType.XDP, license="GPL", instructions=code), LoadOptions()).close()

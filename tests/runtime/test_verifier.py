@@ -12,7 +12,8 @@ from aiobpf.asm import R0, R1, Instructions
 from aiobpf.btf import LINE, Line
 from aiobpf.btf.core_fixup import POISON_HELPER
 from aiobpf.runtime.program_externs import POISONED_KFUNC
-from aiobpf.runtime.verifier import instruction_text, refused, source_at
+from aiobpf.runtime.source_lines import SourceLines, source_at
+from aiobpf.runtime.verifier import instruction_text, refused
 from aiobpf.spec import EXTERN, Extern, ExternKind
 
 
@@ -28,6 +29,14 @@ def test_the_source_line_is_the_last_one_at_or_before_the_slot() -> None:
     assert source_at(program(), 3) == "x.bpf.c:5  f();"
     assert source_at(program(), 4) == "x.bpf.c:5  f();"
     assert source_at(Instructions([asm.exit_()]), 0) is None
+
+
+def test_the_function_around_a_slot_is_named_where_it_is_not_the_programs_own() -> None:
+    code = Instructions([asm.exit_().with_symbol("main"), asm.mov(R0, 0).with_symbol("f"), asm.exit_()])
+    assert [SourceLines(code).function_at(slot) for slot in range(3)] == [None, "f", "f"]
+    error = refused(errno.EACCES, "p", code, "1: (bf) r0 = r3\nR3 !read_ok\n")
+    assert error.function == "f"
+    assert "R3 !read_ok at instruction 1, in f()" in str(error)
 
 
 def test_a_missing_kernel_function_is_named() -> None:

@@ -70,6 +70,13 @@ FORMS = {
         4,
         "infinite loop detected at insn 4",
     ),
+    "a reason in the line of the branch": (
+        "22: (b4) w1 = 1                       ; R1=1\n"
+        "23: (1d) if r2 == r3 goto pc-7 infinite loop detected at insn 17\ncur state: R0=1 R10=fp0\n"
+        "processed 54 insns\n",
+        17,
+        "infinite loop detected at insn 17",
+    ),
     "too complex": (
         "2192: (56) if w0 != 0x0 goto pc+373\nThe sequence of 8193 jumps is too complex.\nverification time 8 usec\n"
         "stack depth 64+8\nprocessed 336006 insns (limit 1000000)\n",
