@@ -264,9 +264,16 @@ class Btf:
 
     def tags_of(self, id: int, component: int = -1, /) -> tuple[str, ...]:  # noqa: A002
         """What the declaration tags say on that type, or on its member or parameter number *component*."""
+        return tuple(map(self.name_at, self._tags_on(id).get(component, ())))
+
+    def has_tagged_parts(self, id: int, /) -> bool:  # noqa: A002
+        """Whether any member or parameter of that type has a declaration tag."""
+        return any(component >= 0 for component in self._tags_on(id))
+
+    def _tags_on(self, id: int) -> dict[int, list[int]]:  # noqa: A002
         if self._tags is None:
             self._tags = self._decl_tags()
-        return tuple(map(self.name_at, self._tags.get(id, {}).get(component, ())))
+        return self._tags.get(id, {})
 
     def __copy__(self) -> Btf:
         return self

@@ -408,7 +408,7 @@ class ShapeReader:
             for attribute, (member, offset, shape, is_alternative) in zip(attributes, found, strict=True)
         )
         record = Record(name or "anonymous", size, fields, self._byte_order, isinstance(type, Union))
-        if not record.is_union and record.leaf_count > size * _MAX_PARTS_A_BYTE + _MAX_EMPTY_PARTS:
+        if record.leaf_count > size * _MAX_PARTS_A_BYTE + _MAX_EMPTY_PARTS:
             # Members on top of each other, at every level: a few bytes would become millions of objects.
             raise CodecError(f"the members of {type!r} overlap too much: {record.leaf_count} in {size} bytes")
         return record

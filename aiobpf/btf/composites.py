@@ -113,12 +113,14 @@ class Function(Taggable):
 
     @property
     def parameter_tags(self) -> tuple[tuple[str, ...], ...]:
-        """The declaration tags on each parameter."""
+        """The declaration tags on each parameter; () where none has any."""
         tags = self._parameter_tags
         if tags is None:
             owner = self._owner
             count = len(self.type.parameters)
-            tags = () if owner is None else tuple(owner.tags_of(self._id, i) for i in range(count))
+            # Most functions have none, and a hostile file may have many of a long prototype.
+            is_tagged = owner is not None and owner.has_tagged_parts(self._id)
+            tags = tuple(owner.tags_of(self._id, i) for i in range(count)) if owner is not None and is_tagged else ()
             set_slot(self, "_parameter_tags", tags)
         return tags
 

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T", bound="Type")
 _ENUM_SIZES = frozenset({1, 2, 4, 8})
+_MAX_PARAMETERS = 1024
+"""The kernel's functions have a dozen at most; a file may have as many functions of one prototype as it likes."""
 _FLOAT_SIZES = frozenset({2, 4, 8, 12, 16})
 
 
@@ -177,6 +179,9 @@ class Decoder:
         return _with_late(Function(name, prototype, Linkage(info & 0xFFFFFF)), "_tags", "_parameter_tags")
 
     def _prototype(self, source: Source, _name: str, info: int, target: int, start: int) -> FunctionPrototype:
+        count = info & 0xFFFFFF
+        if count > _MAX_PARAMETERS:
+            raise BtfError(f"a function of {count} parameters")
         parameters = []
         for name, type_id in self._records(2, info, start):
             parameter = Parameter(source.name_at(name), _by_id(type_id))

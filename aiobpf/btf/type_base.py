@@ -21,6 +21,7 @@ class Owner(Protocol):
     def type_by_id(self, id: int, /) -> Type: ...  # noqa: A002 - the field's word
     def members_of(self, id: int, /) -> tuple[Member, ...]: ...  # noqa: A002
     def tags_of(self, id: int, component: int = -1, /) -> tuple[str, ...]: ...  # noqa: A002
+    def has_tagged_parts(self, id: int, /) -> bool: ...  # noqa: A002
 
 
 class Immutable:

@@ -21,11 +21,13 @@ from aiobpf.btf import (
     CoreRelocator,
     Enum,
     Enumerator,
+    Function,
     Int,
     IntEncoding,
     Member,
     Struct,
     TypeTag,
+    Union,
     codec,
     deduplicate,
     format_c,
@@ -438,3 +440,21 @@ def test_source_lines_of_a_megabyte_are_cut() -> None:
     with bounded():
         for program in read_spec(data).programs.values():
             assert len(str(program.instructions)) < 1 << 20
+
+
+def test_unions_that_double_at_every_level_are_refused() -> None:
+    """Each is four bytes; as JSON, with all its alternatives, it would be 33 million parts."""
+    found: Union | Int = U32
+    for level in range(25):
+        found = Union(f"u{level}", 4, [Member("a", found, 0), Member("b", found, 0)])
+    with bounded(), pytest.raises(CodecError, match="overlap too much"):
+        codec(found)
+
+
+def test_functions_of_one_long_prototype_cost_no_more_than_they_are() -> None:
+    functions = words(1, kind(12), 1) * 20_000
+    with bounded():
+        with pytest.raises(BtfError, match="a function of 20000 parameters"):
+            Btf.from_bytes(raw(words(0, kind(13, 20_000), 0) + words(1, 0) * 20_000 + functions)).type_by_id(1)
+        btf = Btf.from_bytes(raw(words(0, kind(13, 1000), 0) + words(1, 0) * 1000 + functions))
+        assert not any(each.parameter_tags for each in btf.all_by_name("name", Function))
