@@ -5,6 +5,8 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import pty
+import re
 import shutil
 import subprocess
 import sys
@@ -77,6 +79,24 @@ def test_a_column_for_each_kernel_and_a_row_for_what_not_all_have(
         f"  guards.bpf.c:{line}  runtime = BPF_CORE_READ(task, no_such_field);",
         "  on 5.10.0-old",
     ]
+
+
+def test_a_narrow_terminal_gets_numbers_for_the_kernels_and_colours(old: str, new: str) -> None:
+    main_end, end = pty.openpty()
+    try:
+        command = [sys.executable, "-m", "aiobpf", "check", GUARDS, "--program", "unguarded_field", "--btf", old, new]
+        environment = os.environ | {"TERM": "xterm-256color", "COLUMNS": "60"}
+        run = subprocess.run(command, stdout=end, env=environment, check=False)
+        assert run.returncode == 1
+        text = os.read(main_end, 1 << 16).decode().replace("\r\n", "\n")
+    finally:
+        os.close(main_end)
+        os.close(end)
+    assert "\x1b[1;31mrefused" in text
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", text).splitlines()
+    assert lines[:2] == ["[1] 5.10.0-old", "[2] 7.3.0-new"]
+    assert lines[3].split() == ["[1]", "[2]"]
+    assert lines[4].split() == ["guards.bpf.o", "refused", "loads"]
 
 
 def test_all_shows_what_every_kernel_has_as_well(new: str, capsys: pytest.CaptureFixture[str]) -> None:
