@@ -255,7 +255,7 @@ class _ProgramCheck:
 
     def _extern_findings(self) -> Iterator[Finding]:
         seen: set[str] = set()
-        for slot, extern in self._code.with_key_by_slot(EXTERN):
+        for slot, extern in self._externs.of(self._code):
             if extern.name in seen:
                 continue
             seen.add(extern.name)

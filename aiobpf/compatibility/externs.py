@@ -6,14 +6,15 @@ from typing import TYPE_CHECKING, final
 
 from attrs import frozen
 
-from aiobpf.asm import CallKind
+from aiobpf.asm import REFERENCE, CallKind
 from aiobpf.asm.opcodes import CALL_OP
-from aiobpf.btf import Function, Variable
+from aiobpf.btf import Function, Variable, format_c
 from aiobpf.compatibility.reachability import Memory
 from aiobpf.compatibility.report import Need, Stage, Status
 from aiobpf.compatibility.values import NONZERO, UNDECIDED, Place, Value
 from aiobpf.errors import SpecError
-from aiobpf.spec import EXTERN, ExternKind
+from aiobpf.spec import EXTERN, Extern, ExternKind
+from aiobpf.spec.extern_types import fits, kernel_name
 from aiobpf.spec.kconfig import KCONFIG, encode_option, parse_option
 from aiobpf.uapi import MapType
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
     from aiobpf.asm import Instructions
     from aiobpf.compatibility.kernel import TargetKernel
-    from aiobpf.spec import Extern, MapSpec
+    from aiobpf.spec import MapSpec
 
 NEEDS: Mapping[ExternKind, Need] = {
     ExternKind.KFUNC: Need.KFUNC,
@@ -35,6 +36,7 @@ NEEDS: Mapping[ExternKind, Need] = {
 }
 _NOT_IN_VMLINUX = "vmlinux does not have it, and its modules were not given"
 _TOO_OLD = "the kernel is older than calls of its functions (5.13)"
+_OTHERWISE = "the kernel has it, but not as the object declares it"
 _ATTACH_COOKIE = 174
 _WRAPPERS = tuple(f"__{arch}_sys_bpf" for arch in ("x64", "arm64", "s390x", "riscv", "arm", "ia32", "mips", "powerpc"))
 
@@ -68,6 +70,16 @@ class ExternAnswers:
             found = self._known[extern.name] = self._find(extern)
         return found
 
+    @staticmethod
+    def of(instructions: Instructions) -> list[tuple[int, Extern]]:
+        """What the instructions ask for, by slot; a call of a kernel function by its name alone is one as well."""
+        asked = list(instructions.with_key_by_slot(EXTERN))
+        for index in instructions.find(CALL_OP, CallKind.KFUNC):
+            reference = instructions.get_metadata(index, REFERENCE)
+            if reference is not None and instructions.get_metadata(index, EXTERN) is None:
+                asked.append((instructions.slot_of(index), Extern(reference.name, ExternKind.KFUNC)))
+        return sorted(asked, key=lambda each: each[0])
+
     def loads(self, instructions: Instructions) -> dict[int, Value]:
         """What the instructions that load an extern's address get, by slot."""
         values: dict[int, Value] = {}
@@ -82,10 +94,10 @@ class ExternAnswers:
         """Calls of kernel functions that this kernel does not accept, by slot."""
         return {
             slot: extern
-            for slot, extern in instructions.with_key_by_slot(EXTERN)
+            for slot, extern in self.of(instructions)
             if extern.kind is ExternKind.KFUNC
             and not self[extern].is_callable
-            and instructions.at_slot(slot).fields[:3:2] == (CALL_OP, CallKind.KFUNC)
+            and instructions.at_slot(slot).is_kfunc_call
         }
 
     def configuration(self, size: int, externs: Iterable[Extern]) -> Memory:
@@ -114,10 +126,13 @@ class ExternAnswers:
         return self._option(extern)
 
     def _kfunc(self, extern: Extern) -> ExternAnswer:
-        kernel = self._kernel
-        found = kernel.find(extern.name, Function)
-        if found is None:
+        kernel, name = self._kernel, kernel_name(extern)
+        candidates = list(kernel.find_all(name, Function))
+        if not candidates:
             return self._not_found(extern) if kernel.has_kfuncs else self._missing(extern, _TOO_OLD)
+        found = next((each for each in candidates if fits(extern, each[0])), None)
+        if found is None:
+            return self._missing(extern, f"{_OTHERWISE}: {format_c(candidates[0][0])}")
         function, module = found
         if kernel.is_kfunc(function, module):
             return ExternAnswer(Status.RESOLVED, answer=module or "vmlinux")
@@ -144,9 +159,12 @@ class ExternAnswers:
 
     def _typed_ksym(self, extern: Extern) -> ExternAnswer:
         kernel = self._kernel
-        found = kernel.find(extern.name, Function if isinstance(extern.type, Function) else Variable)
-        if found is None:
+        candidates = list(kernel.find_all(extern.name, Variable))
+        if not candidates:
             return self._not_found(extern)
+        found = next((each for each in candidates if fits(extern, each[0])), None)
+        if found is None:  # weak or not: there is no reading it as something else
+            return ExternAnswer(Status.MISSING, reason=f"{_OTHERWISE}: {format_c(candidates[0][0])}")
         answer = found[1] or "vmlinux"
         if kernel.symbols is not None and extern.name not in kernel.symbols:
             # The verifier looks the address up (check_pseudo_btf_id), wherever the instruction is.

@@ -16,7 +16,7 @@ from aiobpf.btf.elf_section import ELF_MAGIC, find_section
 from aiobpf.errors import BtfError
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Mapping
+    from collections.abc import Container, Iterator, Mapping
     from os import PathLike
     from typing import Self
 
@@ -89,17 +89,20 @@ class TargetKernel:
 
     # --- looking up ---------------------------------------------------------------------------------------------------
 
-    def find(self, name: str, kind: type[T], module: str | None = None) -> tuple[T, str | None] | None:
-        """The type of that name and kind, and the module it is in (None: vmlinux); or in *module* alone."""
+    def find_all(self, name: str, kind: type[T], module: str | None = None) -> Iterator[tuple[T, str | None]]:
+        """The types of that name and kind, each with its module (None: vmlinux); or those in *module* alone."""
         if module in {None, _VMLINUX}:
             for found in self.btf.all_by_name(name, kind):
-                return found, None
+                yield found, None
         for each, btf in (self.modules or {}).items():
             if module in {None, each}:
                 for found in btf.all_by_name(name, kind):
                     if btf.base is None or btf.id_of(found) >= btf.first_id:
-                        return found, each
-        return None
+                        yield found, each
+
+    def find(self, name: str, kind: type[T], module: str | None = None) -> tuple[T, str | None] | None:
+        """The first of `find_all`."""
+        return next(self.find_all(name, kind, module), None)
 
     @property
     def is_complete(self) -> bool:

@@ -29,6 +29,11 @@ def attach_target(spec: ProgramSpec, kernel: TargetKernel) -> Iterator[Finding]:
     if wanted is not None:
         yield _bound_at_load(spec, wanted.word, wanted.prefix, wanted.kind, kernel)
         return
+    if spec.type == ProgramType.EXT:
+        subject = f"function {spec.attach_to} of another program" if spec.attach_to else "function of another program"
+        reason = "which program it replaces a function of is said when it is loaded"
+        yield Finding(Need.ATTACH_TARGET, subject, Status.UNKNOWN, program=spec.name, reason=reason)
+        return
     kind = parse_section(spec.section).kind
     if not spec.attach_to:
         return

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from aiobpf.btf import Function, Variable, essential_name, types_compatible
+from aiobpf.btf import Function, Variable, essential_name, strip_qualifiers, types_compatible
 from aiobpf.spec.externs import ExternKind
 
 if TYPE_CHECKING:
@@ -28,7 +28,8 @@ def fits(extern: Extern, found: Type) -> bool:
         declared = declared.type
     elif not isinstance(found, Function | Variable):
         return False
-    return declared is None or types_compatible(declared, found.type, forwards=True)
+    # Without qualifiers and typedefs, as libbpf: a variable is declared const to its readers.
+    return declared is None or types_compatible(strip_qualifiers(declared), strip_qualifiers(found.type), forwards=True)
 
 
 def declaration(extern: Extern) -> str:

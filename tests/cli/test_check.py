@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from aiobpf.cli.commands import main
-from tests.compatibility.conftest import function, make_kernel, struct, tracepoint
+from tests.compatibility.conftest import INT, function, make_kernel, struct, tracepoint
 
 if TYPE_CHECKING:
     from aiobpf.compatibility import TargetKernel
@@ -50,7 +50,7 @@ def new(tmp_path: Path) -> str:
     return write(
         tmp_path,
         "7.3.0-new.btf",
-        make_kernel(*types, tracepoint("sys_enter"), function("no_such_function"), helpers=5000),
+        make_kernel(*types, tracepoint("sys_enter"), function("no_such_function", takes=[INT]), helpers=5000),
     )
 
 

@@ -20,6 +20,7 @@ from aiobpf.btf import (
     IntEncoding,
     Linkage,
     Member,
+    Parameter,
     Pointer,
     Struct,
     Typedef,
@@ -41,8 +42,9 @@ VARIABLE = "AIOBPF_KERNEL_BTFS"
 """The environment's name for a folder of whole vmlinux BTFs of the same kernels, as RELEASE.btf.xz."""
 
 
-def function(name: str, *tags: str) -> Function:
-    return Function(name, FunctionPrototype(INT, ()), Linkage.STATIC, tags)
+def function(name: str, *tags: str, returns: Type = INT, takes: Iterable[Type] = ()) -> Function:
+    parameters = [Parameter(f"p{i}", each) for i, each in enumerate(takes)]
+    return Function(name, FunctionPrototype(returns, parameters), Linkage.STATIC, tags)
 
 
 def tracepoint(name: str) -> Typedef:

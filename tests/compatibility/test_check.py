@@ -14,6 +14,7 @@ from aiobpf.btf import (
     CORE_RELOCATION,
     CoreRelocation,
     CoreRelocationKind,
+    Function,
     FunctionPrototype,
     Linkage,
     Member,
@@ -245,19 +246,47 @@ def extern(name: str, kernel: TargetKernel, *programs: str) -> Finding:
     return next(finding for finding in report.findings if finding.subject == name)
 
 
+def task_function(name: str, *tags: str) -> Function:
+    """As the object declares bpf_task_from_pid."""
+    return function(name, *tags, returns=Pointer(struct("task_struct", pid=0)), takes=[INT])
+
+
 def test_kernel_functions_are_in_vmlinux_a_module_or_nowhere() -> None:
     name = "bpf_task_from_pid"
-    assert extern(name, make_kernel(function(name))).status is Status.RESOLVED
+    assert extern(name, make_kernel(task_function(name))).status is Status.RESOLVED
     assert extern(name, make_kernel()).status is Status.UNKNOWN
     assert extern(name, make_kernel(modules={})).status is Status.MISSING
-    assert extern(name, make_kernel(modules={"m": btf_of([function(name)])})).answer == "m"
+    assert extern(name, make_kernel(modules={"m": btf_of([task_function(name)])})).answer == "m"
     # Where BTF says which functions programs may call, a function of that name is not enough.
     tagged = function("bpf_task_acquire", "bpf_kfunc")
-    assert extern(name, make_kernel(tagged, function(name, "bpf_kfunc"))).status is Status.RESOLVED
-    refused = extern(name, make_kernel(tagged, function(name)))
+    assert extern(name, make_kernel(tagged, task_function(name, "bpf_kfunc"))).status is Status.RESOLVED
+    refused = extern(name, make_kernel(tagged, task_function(name)))
     assert (refused.status, refused.verdict) == (Status.MISSING, Verdict.REFUSED)
     assert "not one that programs may call" in refused.reason
     assert refused.source == "externs.bpf.c:57  struct task_struct *task = bpf_task_from_pid(1);"
+
+
+def test_a_kernel_function_of_another_prototype_is_told() -> None:
+    found = extern("bpf_task_from_pid", make_kernel(function("bpf_task_from_pid", takes=[INT, INT])))
+    assert found.verdict is Verdict.REFUSED
+    assert found.reason.endswith("not as the object declares it: static int bpf_task_from_pid(int p0, int p1);")
+    weak = extern("no_such_function", make_kernel(function("no_such_function", takes=[INT, INT])))
+    assert (weak.status, weak.verdict) == (Status.ABSENT, Verdict.LOADS)
+    assert extern("no_such_function", make_kernel(function("no_such_function", takes=[INT]))).status is Status.RESOLVED
+    variable = extern("runqueues", make_kernel(Variable("runqueues", INT, Linkage.GLOBAL)))
+    assert variable.verdict is Verdict.REFUSED
+
+
+def test_a_call_by_name_alone_is_a_kernel_function_too() -> None:
+    spec = program("xdp", asm.call_kfunc("bpf_f"), asm.exit_())
+    (found,) = findings(spec, make_kernel(modules={}), Need.KFUNC)
+    assert (found.subject, found.verdict) == ("bpf_f", Verdict.REFUSED)
+    assert check(spec, make_kernel(function("bpf_f"))).verdict is Verdict.LOADS
+
+
+def test_a_program_that_replaces_a_function_of_another_is_unknown() -> None:
+    (found,) = findings(program("freplace/f"), make_kernel(modules={}), Need.ATTACH_TARGET)
+    assert (found.subject, found.verdict) == ("function f of another program", Verdict.UNKNOWN)
 
 
 def test_a_weak_function_that_is_missing_is_absent() -> None:
@@ -355,8 +384,9 @@ def test_code_behind_a_check_is_guarded_and_code_without_one_refuses_the_program
 
 def test_with_everything_there_nothing_is_refused() -> None:
     kernel = make_kernel(
-        struct("task_struct", pid=8, no_such_field=12), struct("no_such_struct", field=4), function("no_such_function"),
-        helpers=5000, config={}, symbols=frozenset({"no_such_symbol"}), modules={}, version=(3, 0, 0),
+        struct("task_struct", pid=8, no_such_field=12), struct("no_such_struct", field=4),
+        function("no_such_function", takes=[INT]), helpers=5000, config={}, symbols=frozenset({"no_such_symbol"}),
+        modules={}, version=(3, 0, 0),
     )  # fmt: skip
     spec = read_spec(OBJECTS / "guards.bpf.o")
     report = check(spec, kernel, programs=list(spec.programs))

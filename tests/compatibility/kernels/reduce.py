@@ -22,12 +22,16 @@ from aiobpf.btf import (
     IntEncoding,
     Linkage,
     Member,
+    Parameter,
     Pointer,
     Struct,
+    Type,
     Typedef,
+    Union,
     Variable,
     Void,
     minimal_btf,
+    strip_qualifiers,
 )
 from aiobpf.elf import read_spec
 from aiobpf.spec import CollectionSpec, ExternKind
@@ -54,6 +58,23 @@ def specs() -> list[CollectionSpec]:
     return own + [read_spec(embedded_object(Path("/usr/sbin") / name)) for name in TOOLS]
 
 
+def shallow(type_: Type) -> Type:
+    """*type_* without what is in its structs: a prototype is compared by the kinds of its types."""
+    bare = strip_qualifiers(type_)
+    if isinstance(bare, Pointer):
+        return Pointer(shallow(bare.target))
+    if isinstance(bare, FunctionPrototype):
+        return shallow_prototype(bare)
+    if isinstance(bare, Struct | Union):
+        return Struct(bare.name, bare.size, ()) if isinstance(bare, Struct) else Union(bare.name, bare.size, ())
+    return bare
+
+
+def shallow_prototype(prototype: FunctionPrototype) -> FunctionPrototype:
+    parameters = [Parameter(each.name, shallow(each.type)) for each in prototype.parameters]
+    return FunctionPrototype(shallow(prototype.return_type), parameters)
+
+
 def reduce(kernel: Btf, objects: list[CollectionSpec]) -> bytes:
     """The small BTF, encoded."""
     builder = BtfBuilder(byte_order=kernel.byte_order)
@@ -78,9 +99,9 @@ def reduce(kernel: Btf, objects: list[CollectionSpec]) -> bytes:
     for name in sorted({*FUNCTIONS, *targets, *kernels_own}):
         for function in kernel.all_by_name(name, Function):
             tags = kernel.tags_of(kernel.id_of(function))
-            builder.add(Function(name, FunctionPrototype(INT, ()), Linkage.STATIC, tags))
+            builder.add(Function(name, shallow_prototype(function.type), Linkage.STATIC, tags))
         for variable in kernel.all_by_name(name, Variable):
-            builder.add(Variable(name, INT, variable.linkage))
+            builder.add(Variable(name, shallow(variable.type), variable.linkage))
     for name in sorted({"sched_switch", *targets}):
         for tracepoint in kernel.all_by_name(f"btf_trace_{name}", Typedef):
             builder.add(Typedef(tracepoint.name, Pointer(FunctionPrototype(Void(), ()))))
