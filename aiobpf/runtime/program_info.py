@@ -91,11 +91,12 @@ def read_program_info(program: Program, *, names: bool = False) -> ProgramInfo:
     subject = f"program {program.name!r}"
     info = kernel.program_info(program, instructions=True, subject=subject)
     instructions = Instructions.decode(info.xlated, sys.byteorder)
+    types = None
     if info.btf_id and (info.func_info or info.line_info):  # lines alone: comments on a program by hand
         types = kernel.read_btf(info.btf_id)
         assign_kernel_infos(instructions, types, info.func_info, info.line_info)
     name_functions(instructions)
-    name_maps(instructions)
+    name_maps(instructions, info.btf_id, types)
     if names:
         name_helpers(instructions)
     return ProgramInfo(info, instructions, _functions(info, instructions), kernel.locked_memory(program))

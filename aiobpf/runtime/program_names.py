@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Final
 from aiobpf import kernel
 from aiobpf.asm import REFERENCE, SYMBOL, CallKind, Helper, Pseudo, Reference
 from aiobpf.asm.opcodes import CALL_OP, LD_IMM64
-from aiobpf.btf import Function
+from aiobpf.btf import DataSection, Function
 from aiobpf.errors import BpfError, BtfError
 
 if TYPE_CHECKING:
     from aiobpf.asm import Instructions
+    from aiobpf.btf import Btf
+    from aiobpf.kernel import MapInfo
 
 _CALL_BASE: Final = "__bpf_call_base"
 _LOW_32: Final = 0xFFFF_FFFF
@@ -43,20 +45,47 @@ def name_functions(instructions: Instructions) -> None:
             instructions.set_metadata(index, REFERENCE, Reference(symbols[number][1]))
 
 
-def name_maps(instructions: Instructions) -> None:
-    """Let each load of a map refer to it by the name that the kernel has; the constant is its id."""
-    names: dict[int, str] = {}
+def name_maps(instructions: Instructions, btf_id: int, types: Btf | None) -> None:
+    """Let each load of a map refer to it by the name that the kernel has; the constant is its id.
+
+    *types* are those of *btf_id*, which the program was loaded with: where its data sections were as well, the address
+    of a variable is named by the variable.
+    """
+    known: dict[int, MapInfo | None] = {}
     for source in (Pseudo.MAP_FD, Pseudo.MAP_VALUE):
         for index in list(instructions.find(LD_IMM64, source)):
-            number = instructions.fields(index)[4] & _LOW_32
-            if number not in names:
-                try:
-                    with kernel.map_by_id(number) as fd:
-                        names[number] = kernel.map_info(fd).name
-                except BpfError:  # no privilege, or the program holds it in another way
-                    names[number] = ""
-            if names[number]:
-                instructions.set_metadata(index, REFERENCE, Reference(names[number]))
+            constant = instructions.fields(index)[4]
+            number = constant & _LOW_32
+            if number not in known:
+                known[number] = _map_info(number)
+            info = known[number]
+            if info is None or not info.name:
+                continue
+            variable = None
+            if source == Pseudo.MAP_VALUE and types is not None and info.btf_id == btf_id:
+                variable = _variable_at(types, info.btf_value_type_id, constant >> 32)
+            instructions.set_metadata(index, REFERENCE, Reference(info.name, variable))
+
+
+def _map_info(number: int) -> MapInfo | None:
+    try:
+        with kernel.map_by_id(number) as fd:
+            return kernel.map_info(fd)
+    except BpfError:  # no privilege
+        return None
+
+
+def _variable_at(types: Btf, type_id: int, offset: int) -> str | None:
+    try:
+        section = types.type_by_id(type_id)
+    except BtfError:
+        return None
+    if not isinstance(section, DataSection):
+        return None
+    for each in section.variables:
+        if each.offset <= offset < each.offset + each.size:
+            return each.variable.name
+    return None
 
 
 def name_helpers(instructions: Instructions) -> None:

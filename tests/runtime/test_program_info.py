@@ -68,6 +68,14 @@ async def test_a_program_read_back_names_its_functions_helpers_and_maps() -> Non
     assert "; \tif (!alarm)" in text or "; if (!alarm)" in text
 
 
+async def test_the_address_of_a_variable_is_named_by_the_variable() -> None:
+    async with aiobpf.load(OBJECTS / "globals.bpf.o", programs=["count"]) as coll:
+        code = (await coll.programs["count"].info()).instructions
+    named = {(reference.name, reference.variable) for _, reference in code.with_key(REFERENCE)}
+    assert {(".data", "limits"), (".bss", "counters"), (".data.custom", "custom")} <= named
+    assert "<custom@.data.custom+0> ll" in str(code)
+
+
 async def test_calls_between_functions_lead_where_they_led_before() -> None:
     """The kernel leaves a number of the function in their place; encoded again, they are distances."""
     spec = aiobpf.read_spec(OBJECTS / "subprograms.bpf.o").programs["first"]
