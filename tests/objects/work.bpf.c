@@ -17,9 +17,11 @@ struct {
 
 extern int bpf_wq_init(struct bpf_wq *wq, void *map, unsigned int flags) __ksym;
 extern int bpf_wq_start(struct bpf_wq *wq, unsigned int flags) __ksym;
-/* The verifier fills in the last argument. */
+/* The verifier fills in the last argument of the one (6.10), and hides it from callers of the other (7.0). */
 extern int bpf_wq_set_callback_impl(struct bpf_wq *wq, int (*callback)(void *map, int *key, void *value),
-				    unsigned int flags, void *aux__prog) __ksym;
+				    unsigned int flags, void *aux__prog) __ksym __weak;
+extern int bpf_wq_set_callback(struct bpf_wq *wq, int (*callback)(void *map, int *key, void *value),
+			       unsigned int flags) __ksym __weak;
 
 static int run_job(void *map, int *key, void *value)
 {
@@ -39,8 +41,12 @@ int give_work(struct __sk_buff *skb)
 		return -1;
 	if (bpf_wq_init(&job->work, &jobs, 0))
 		return -2;
-	if (bpf_wq_set_callback_impl(&job->work, run_job, 0, NULL))
-		return -3;
+	if (bpf_ksym_exists(bpf_wq_set_callback)) {
+		if (bpf_wq_set_callback(&job->work, run_job, 0))
+			return -3;
+	} else if (bpf_wq_set_callback_impl(&job->work, run_job, 0, NULL)) {
+		return -4;
+	}
 	return bpf_wq_start(&job->work, 0);
 }
 
