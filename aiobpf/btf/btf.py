@@ -189,13 +189,15 @@ class Btf:
     def names(self, kind: type[Type] | Kind, prefix: str = "") -> list[str]:
         """The names of all types of one kind, or of those that begin with *prefix*; its own first, then its base's.
 
-        No type is made: the 60,000 functions of a kernel take some 40 ms, its tracepoints 2.
+        No type is made for it.
         """
-        wanted = kind if isinstance(kind, Kind) else kind.kind
         types, offset = self._header.types, self._index.offset
+        wanted = prefix.encode(errors="surrogateescape")
+        kinds = (Kind.ENUM, Kind.ENUM64) if kind is Enum else (kind if isinstance(kind, Kind) else kind.kind,)
         own = [
             self.name_at(self._decoder.name_offset(types + offset(index)))
-            for index in self._index.of_prefix(prefix.encode(), wanted)
+            for each in kinds
+            for index in self._index.of_prefix(wanted, each)
         ]
         return own if self._base is None else own + self._base.names(kind, prefix)
 

@@ -192,6 +192,20 @@ def test_names_are_found_by_kind() -> None:
             btf.by_name(missing)
 
 
+def test_names_are_listed_by_kind_and_beginning_without_making_a_type() -> None:
+    types = [Struct("thing", 4), Struct("thin", 1), Typedef("thinner", INT), Enum("a", 4), Enum("b", 8), Struct("", 2)]
+    btf = Btf.from_bytes(encoded(types))
+    assert btf.names(Struct) == ["thing", "thin", ""]
+    assert btf.names(Struct, "thi") == ["thing", "thin"]
+    assert btf.names(Struct, "thing") == ["thing"]
+    assert btf.names(Kind.TYPEDEF, "thin") == ["thinner"]
+    assert btf.names(Enum) == ["a", "b"]
+    assert btf.names(Function) == btf.names(Struct, "thingy") == btf.names(Struct, "\udcff") == []
+    assert btf._types == {}
+    base, split = split_pair("little")
+    assert split.names(Struct) == ["own", *base.names(Struct)]
+
+
 def test_both_enum_kinds_are_enums() -> None:
     btf = Btf.from_bytes(encoded([Enum("a", 4), Enum("b", 8)]))
     assert btf.by_name("b", Enum).size == 8
