@@ -35,6 +35,7 @@ class LogPolicy:
     max_size: int = 1 << 24
     """Before 5.12 no kernel takes more. A program of a million verified instructions can fill three times that."""
     always: bool = False
+    """Ask for the log in the first try already, at this level alone."""
 
 
 @frozen

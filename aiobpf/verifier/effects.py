@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from enum import Enum
-from functools import lru_cache
 
 from attrs import frozen
 
@@ -66,13 +65,14 @@ _MOVE = re.compile(r"(?P<wide>[rw])(?P<dst>10|\d) = (?:\(s(?:8|16|32)\))?[rw](?P
 _CHANGE = re.compile(r"[rw](?P<dst>10|\d) (?:s?(?:[-+*/|&%^]|<<|>>)=) (?:[rw](?P<source>10|\d)|-?\w+)$")
 _CONSTANT = re.compile(r"[rw](?P<dst>10|\d) = (?P<constant>\S.*)$")
 _CALL = re.compile(r"call (?P<callee>\S+)")
+_LONGEST = 200
 _ARGUMENTS = (1, 2, 3, 4, 5)
 
 
-@lru_cache(maxsize=4096)
 def effect_of(text: str) -> Effect:
     """What the instruction does that is printed as *text* ("r2 += -4"); any text gives an Effect."""
-    reads = tuple(dict.fromkeys(int(number) for number in _REGISTER.findall(text[:200])))
+    text = text[:_LONGEST]
+    reads = tuple(dict.fromkeys(int(number) for number in _REGISTER.findall(text)))
     if text.startswith("exit"):
         return Effect(Action.EXIT, reads=(0,))
     if match := _CALL.match(text):

@@ -9,6 +9,7 @@ belongs to ways that ended well. The log is read from its end, so that the last 
 from __future__ import annotations
 
 import re
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from attrs import frozen
@@ -51,11 +52,11 @@ class Step:
     next_slot: int | None = None
     """The slot of the step that follows on the way; None for the last."""
 
-    @property
+    @cached_property
     def effect(self) -> Effect:
         return effect_of(self.text)
 
-    @property
+    @cached_property
     def states(self) -> tuple[States, ...]:
         """The states of *after*."""
         return tuple(read_states(text) for text in self.after)

@@ -42,6 +42,7 @@ _EVENT = re.compile(r"\| +\^-- (\w+): (.*)")
 _REPORT = "Verification failed: "
 _SECTIONS = frozenset({"Reason:", "At:", "Causal path:", "Suggestion:"})
 _REASON_LINES = 3
+_LONGEST = 1000
 _PROCESSED = re.compile(r"processed (\d{1,18}) insns(?: \(limit (\d{1,18})\))?(.*)")
 _COUNT = re.compile(r"(max_states_per_insn|total_states|peak_states|mark_read) (\d{1,18})")
 _TIME = re.compile(r"verification time (\d{1,18}) usec")
@@ -117,7 +118,7 @@ def read_verdict(log: str) -> Verdict:
         else:
             section = None
             if not _NOISE.match(line):
-                reason.append(text)
+                reason.append(text[:_LONGEST])
     report = None if sections is None else _report(title, sections)
     at = "\n".join((sections or {}).get("At:", ()))
     if match := _AT_INSTRUCTION.search("\n".join(reason)) or _CONTEXT.search(at):

@@ -119,9 +119,16 @@ def test_lines_that_never_lead_back_take_time_in_proportion() -> None:
         "1: (25) if r1 > 0x1 goto pc+1\nfrom 1 to 3: safe\n" * 50_000 + "from 9 to 3: R1=1\n",
         "0: R1=(" + "(0" * 200_000,
         "0: " + "R1=(a=( " * 100_000,
+        "R1 type=" * 200_000,
+        "0: (25) if r1 > 0x1 goto pc+1 " + "goto pc+1 " * 100_000,
     ):
         assert isinstance(Refusal(log).explain(), str)
     assert time.perf_counter() - begin < 20
+
+
+@given(st.lists(st.sampled_from(sorted({line for log in LOGS.values() for line in log.splitlines()})), max_size=30))
+def test_lines_of_real_logs_in_any_order_are_told(lines: list[str]) -> None:
+    assert isinstance(Refusal("\n".join(lines)).explain(), str)
 
 
 @given(st.text(alphabet="0123456789: ()from tsafe;R=\n,_pP-xfd", max_size=400))
