@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar, final
 from aiobpf.errors import AsmError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
 T = TypeVar("T")
 
@@ -176,16 +176,6 @@ class Column(Generic[T]):
         self._values[i:i] = other._values
         j = bisect_left(self._runs, at, key=_first)
         self._runs[j:j] = [Run(run.base + at, run.slots, run.values, run.lo, run.hi) for run in other._runs]
-
-    def mapped(self, change: Callable[[T], T]) -> Column[T]:
-        """The same places with what *change* makes of each value."""
-        other: Column[T] = Column()
-        other._slots = self._slots[:]
-        other._values = [change(value) for value in self._values]
-        for run in self._runs:
-            values = [change(run.values[i]) for i in range(run.lo, run.hi)]
-            other._runs.append(Run(run.base, run.slots[run.lo : run.hi], values, 0, len(values)))
-        return other
 
     def extract(self, lo: int, hi: int) -> Column[T]:
         """What is at slots *lo* to *hi*, moved to begin at 0."""

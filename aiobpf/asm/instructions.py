@@ -229,11 +229,20 @@ class Instructions(MutableSequence[Instruction]):
             if column.is_empty:
                 del self._columns[key]
 
-    def map_metadata(self, key: Key[T], change: Callable[[T], T]) -> None:
-        """Give every instruction that has a value under *key* what *change* makes of it, which is never None."""
-        column: Column[T] | None = self._columns.get(key)
-        if column is not None:
-            self._columns[key] = column.mapped(change)
+    def map_metadata(self, key: Key[T], change: Callable[[int, T], T | None]) -> None:
+        """Give every instruction that has a value under *key* what *change* makes of its index and value.
+
+        None takes the value away. Operations may be changed on the way, but none may be put in or taken out.
+        """
+        slots: array[int] = array("I")
+        values: list[T] = []
+        for (index, value), (slot, _) in zip(self.with_key(key), self.with_key_by_slot(key), strict=True):
+            changed = change(index, value)
+            if changed is not None:
+                slots.append(slot)
+                values.append(changed)
+        self._columns.pop(key, None)
+        self.attach_slots(key, slots, values)
 
     def metadata_keys(self) -> list[Key[object]]:
         """The keys that any instruction has a value for."""

@@ -15,10 +15,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from aiobpf.asm import Instructions
+    from aiobpf.btf import Function
     from aiobpf.linker.inputs import Input
     from aiobpf.linker.symbols import Symbols
     from aiobpf.linker.types import JoinedTypes
-    from aiobpf.spec import Export, Extern
+    from aiobpf.spec import Extern
 
 _OFFSET_LIMIT: Final = 1 << 32
 _NAMED_LOADS: Final = frozenset({Pseudo.MAP_FD, Pseudo.MAP_VALUE, Pseudo.FUNC})
@@ -47,89 +48,85 @@ class CodeMover:
         """A changed copy. Raises SpecError for a reference that leads nowhere."""
         moved = instructions.copy()
         externs = dict(moved.with_key(EXTERN))
-        for index, reference in list(moved.with_key(REFERENCE)):
+        source, names, types = self.input, self.input.names, self._types
+
+        def refer(index: int, reference: Reference) -> Reference:
             extern = externs.get(index)
             if extern is None:
-                self._refer(moved, index, reference)
-        for index, extern in externs.items():
-            self._resolve(moved, index, extern)
-        names = self.input.names
-        if any(name != new for name, new in names.items()):
-            moved.map_metadata(SYMBOL, lambda name: names.get(name, name))
-        moved.map_metadata(FUNCTION_INFO, lambda function: self._types.retarget(self.input, function))
-        moved.map_metadata(CORE_RELOCATION, lambda relocation: self._types.relocation(self.input, relocation))
-        self._hide(moved)
+                return self._refer(moved, index, reference)
+            return self._resolve(moved, index, extern, reference)
+
+        def describe(index: int, function: Function) -> Function:
+            new = types.retarget(source, function)
+            if new.linkage != Linkage.STATIC and self._is_hidden(moved.get_metadata(index, SYMBOL)):
+                return as_static(new)
+            return new
+
+        moved.map_metadata(REFERENCE, refer)
+        moved.map_metadata(EXTERN, lambda _, extern: self._left(extern))
+        moved.map_metadata(SYMBOL, lambda _, name: names.get(name, name))
+        moved.map_metadata(FUNCTION_INFO, describe)
+        moved.map_metadata(CORE_RELOCATION, lambda _, relocation: types.relocation(source, relocation))
         return moved
 
-    def _hide(self, moved: Instructions) -> None:
-        """A function that another object declares hidden is verified like a static one."""
-        for index, name in list(moved.with_key(SYMBOL)):
-            found = self._symbols.definitions.get(name)
-            if found is not None and found.export.is_hidden and found.input is self.input:
-                function = moved.get_metadata(index, FUNCTION_INFO)
-                if function is not None and function.linkage != Linkage.STATIC:
-                    moved.set_metadata(index, FUNCTION_INFO, as_static(function))
+    def _is_hidden(self, name: str | None) -> bool:
+        """Whether any object says so of its function *name*."""
+        found = None if name is None else self._symbols.definitions.get(name)
+        return found is not None and found.export.is_hidden and found.input is self.input
 
-    def _refer(self, moved: Instructions, index: int, reference: Reference) -> None:
+    def _refer(self, moved: Instructions, index: int, reference: Reference) -> Reference:
+        """A reference to something of the object itself."""
         opcode, _, src, _, constant = moved.fields(index)
         name = reference.name
         if not _refers_by_name(opcode, src):
-            return  # a label
+            return reference  # to a label
         section = self.input.homes.get(name)
         if opcode == LD_IMM64 and src == Pseudo.MAP_VALUE and section is not None:
             place = constant >> 32
-            variable = self._lost(reference.variable, section, place)
+            variable = self.input.lost_variable(reference.variable, section, place)
             if variable is None:
-                self._load(moved, index, section, place + self.input.shifts[section], reference.variable)
-            else:
-                self._load_export(moved, index, variable.name, place - variable.offset)
-            return
+                return self._load(moved, index, section, place + self.input.shifts[section], reference.variable)
+            return self._load_export(moved, index, variable.name, place - variable.offset)
         new = self.input.names.get(name, name)
-        if new != name:
-            moved.set_metadata(index, REFERENCE, Reference(new, reference.variable))
+        return reference if new == name else Reference(new, reference.variable)
 
-    def _lost(self, name: str | None, section: str, place: int) -> Export | None:
-        """The variable of that name, if another object's comes before it."""
-        if name is None or name not in self.input.lost:
-            return None
-        export = self.input.exports[name]
-        if export.kind is not ExternKind.VARIABLE or export.section != section:
-            return None
-        for other_name, start, size in self.input.places(section):
-            # A static variable of the same name, of a file that was linked into this object before.
-            if other_name == name and start != export.offset and start <= place < start + size:
-                return None
-        return export
-
-    def _resolve(self, moved: Instructions, index: int, extern: Extern) -> None:
+    def _resolve(self, moved: Instructions, index: int, extern: Extern, reference: Reference) -> Reference:
+        """A reference to something that the object lacks, which another one may have."""
         name = extern.name
         if name not in self._symbols.definitions:
-            new = self._externs.get(name)
-            if new is None:
-                raise SpecError(f"an instruction refers to extern {name!r}, which {self.input.label} does not list")
-            moved.set_metadata(index, EXTERN, new)
-            if new.kind is ExternKind.KCONFIG:
-                moved.patch(index, constant=new.offset << 32)
-            return
-        moved.set_metadata(index, EXTERN, None)
-        if extern.kind is ExternKind.KFUNC:  # another object's, not the kernel's
+            left = self._left(extern)
+            if left is not None and left.kind is ExternKind.KCONFIG:
+                moved.patch(index, constant=left.offset << 32)
+        elif extern.kind is ExternKind.KFUNC:  # another object's, not the kernel's
             is_call = moved.fields(index)[0] == CALL_OP
             moved.patch(index, src=CallKind.FUNCTION if is_call else Pseudo.FUNC, offset=0, constant=0)
-        if extern.kind is ExternKind.VARIABLE:
+        elif extern.kind is ExternKind.VARIABLE:
             addend = moved.fields(index)[4] >> 32
-            self._load_export(moved, index, name, addend - _OFFSET_LIMIT if addend >= _OFFSET_LIMIT // 2 else addend)
+            signed = addend - _OFFSET_LIMIT if addend >= _OFFSET_LIMIT // 2 else addend
+            return self._load_export(moved, index, name, signed)
+        return reference
 
-    def _load_export(self, moved: Instructions, index: int, name: str, distance: int) -> None:
+    def _left(self, extern: Extern) -> Extern | None:
+        """What the result says of *extern*; None where an object defines it."""
+        if extern.name in self._symbols.definitions:
+            return None
+        left = self._externs.get(extern.name)
+        if left is None:
+            raise SpecError(f"an instruction refers to extern {extern.name!r}, which {self.input.label} does not list")
+        return left
+
+    def _load_export(self, moved: Instructions, index: int, name: str, distance: int) -> Reference:
         """Load the address *distance* bytes behind the variable *name* of whatever object has it."""
         input, export = self._symbols.definitions[name]  # noqa: A001
-        self._load(moved, index, export.section, export.offset + input.shifts[export.section] + distance, name)
+        place = export.offset + input.shifts[export.section] + distance
+        return self._load(moved, index, export.section, place, name)
 
-    def _load(self, moved: Instructions, index: int, section: str, place: int, variable: str | None) -> None:
+    def _load(self, moved: Instructions, index: int, section: str, place: int, variable: str | None) -> Reference:
         if not 0 <= place < _OFFSET_LIMIT:
             raise SpecError(f"{self.input.label}: offset {place} is outside of section {section!r}")
         constant = moved.fields(index)[4]
         moved.patch(index, constant=constant & _OFFSET_LIMIT - 1 | place << 32)
-        moved.set_metadata(index, REFERENCE, Reference(self._homes[section], variable))
+        return Reference(self._homes[section], variable)
 
 
 def _refers_by_name(opcode: int, src: int) -> bool:

@@ -16,7 +16,10 @@ from aiobpf.spec.kconfig import KCONFIG
 from aiobpf.uapi import MapType, ProgramType
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from aiobpf.asm import Instructions
+    from aiobpf.btf import SectionVariable
     from aiobpf.spec import CollectionSpec, Extern, ProgramSpec
 
 _LIBRARY: Final = ".text"
@@ -49,6 +52,7 @@ class Input:
     """The section of each map that holds one: its own name, but for an arena."""
     shifts: dict[str, int] = field(factory=dict)
     """By how many bytes the contents of each data section move."""
+    _described: dict[tuple[str, str], dict[int, SectionVariable]] | None = field(init=False, default=None)
 
     def __attrs_post_init__(self) -> None:
         spec = self.spec
@@ -91,11 +95,29 @@ class Input:
         """The maps that are no data section, but for the one of configuration values."""
         return {name: spec for name, spec in self.spec.maps.items() if name not in self.sections and name != KCONFIG}
 
-    def places(self, section: str) -> list[tuple[str, int, int]]:
-        """(name, offset, size) of the variables of a data section, as BTF describes them."""
-        value = self.sections[section].value
-        found = value.variables if isinstance(value, DataSection) else ()
-        return [(each.variable.name, each.offset, each.size) for each in found]
+    def described(self) -> Mapping[tuple[str, str], Mapping[int, SectionVariable]]:
+        """What BTF says of the variables of data sections: by section and name, by offset.
+
+        Static ones of several files may have one name, in an object that was linked.
+        """
+        if self._described is None:
+            self._described = {}
+            for name, section in self.sections.items():
+                for each in section.value.variables if isinstance(section.value, DataSection) else ():
+                    self._described.setdefault((name, each.variable.name), {})[each.offset] = each
+        return self._described
+
+    def lost_variable(self, name: str | None, section: str, place: int) -> Export | None:
+        """The export *name* that is meant by byte *place* of a section, if another object's comes before it."""
+        if name is None or name not in self.lost:
+            return None
+        export = self.exports[name]
+        if export.kind is not ExternKind.VARIABLE or export.section != section:
+            return None
+        for start, each in self.described().get((section, name), {}).items():
+            if start != export.offset and start <= place < start + each.size:
+                return None  # a static one
+        return export
 
     def demote(self) -> None:
         """Make what was taken for a program for want of other functions (`read_spec`) a function."""

@@ -8,7 +8,7 @@ from attrs import define, evolve, field
 
 from aiobpf.btf import DataSection
 from aiobpf.errors import SpecError
-from aiobpf.linker.compatibility import map_differences
+from aiobpf.linker.compatibility import Comparison
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -49,6 +49,7 @@ def join_sections(inputs: Sequence[Input]) -> dict[str, Section]:
     """
     joined: dict[str, Section] = {}
     for each in inputs:
+        lost = {(each.exports[name].section, name, each.exports[name].offset) for name in each.lost}
         for name, spec in each.sections.items():
             section = joined.get(name)
             if section is None:
@@ -56,7 +57,7 @@ def join_sections(inputs: Sequence[Input]) -> dict[str, Section]:
                 section = joined[name] = Section(evolve(spec, contents=dict(spec.contents), value=None))
             else:
                 _append(section.map, each, name, spec)
-            section.variables += _variables(each, name, spec)
+            section.variables += _variables(each, name, spec, lost)
     for section in joined.values():
         section.variables.sort(key=lambda placed: placed.offset)
     return joined
@@ -64,7 +65,7 @@ def join_sections(inputs: Sequence[Input]) -> dict[str, Section]:
 
 def _append(joined: MapSpec, input: Input, name: str, spec: MapSpec) -> None:  # noqa: A002
     plain = evolve(joined, value_size=0, value=None)
-    differences = map_differences(plain, evolve(spec, value_size=0, value=None))
+    differences = Comparison().of_maps(plain, evolve(spec, value_size=0, value=None))
     if differences:
         raise SpecError(f"section {name!r} of {input.label} is not like that before it: {'; '.join(differences)}")
     alignment = max(joined.alignment, spec.alignment)
@@ -85,18 +86,13 @@ def _append(joined: MapSpec, input: Input, name: str, spec: MapSpec) -> None:  #
     input.shifts[name] = start
 
 
-def _variables(input: Input, name: str, spec: MapSpec) -> list[Placed]:  # noqa: A002
+def _variables(input: Input, name: str, spec: MapSpec, lost: set[tuple[str, str, int]]) -> list[Placed]:  # noqa: A002
     """Those that BTF describes, without those that another object's come before."""
     if not isinstance(spec.value, DataSection):
         return []
     shift = input.shifts[name]
-    lost = {
-        (export.name, export.offset)
-        for export in input.exports.values()
-        if export.section == name and export.name in input.lost
-    }
     return [
         Placed(input, each.variable, each.offset + shift, each.size)
         for each in spec.value.variables
-        if (each.variable.name, each.offset) not in lost
+        if (name, each.variable.name, each.offset) not in lost
     ]

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, NamedTuple, final
 
 from attrs import evolve
 
-from aiobpf.btf import FUNCTION_INFO, DataSection, Function, Linkage, Variable
+from aiobpf.btf import FUNCTION_INFO, Function, Linkage, Variable
 from aiobpf.elf.maps_btf import read_declaration
 from aiobpf.errors import SpecError
-from aiobpf.linker.compatibility import map_differences, type_difference
+from aiobpf.linker.compatibility import Comparison
 from aiobpf.spec import Export, Extern, ExternKind
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ class Symbols:
         """The one that counts, by name; hidden if any object says so."""
         self.externs: dict[str, tuple[Input, Extern]] = {}
         """What all of the objects together lack, and the object whose BTF has its type."""
+        self._comparison = Comparison()
         for each in inputs:
             for export in each.exports.values():
                 self._define(Definition(each, export))
@@ -47,7 +48,9 @@ class Symbols:
                         self._hide(extern.name)
                 else:
                     before = self.externs.get(extern.name)
-                    self.externs[extern.name] = (each, extern) if before is None else _merged(*before, each, extern)
+                    self.externs[extern.name] = (
+                        (each, extern) if before is None else self._merged(*before, each, extern)
+                    )
         self._name_statics(inputs)
 
     def _define(self, new: Definition) -> None:
@@ -61,7 +64,7 @@ class Symbols:
                 f"{new.export.kind.value} {name!r} is defined by both {old.input.label} and {new.input.label}: one of "
                 "them must be weak (__weak), static, or only declared (extern)"
             )
-        _check_definitions(old, new)
+        self._check_definitions(old, new)
         winner, loser = (new, old) if old.export.is_weak and not new.export.is_weak else (old, new)
         loser.input.lost.add(name)
         self.definitions[name] = winner
@@ -86,16 +89,52 @@ class Symbols:
         if extern.kind is ExternKind.MAP:
             if extern.type is not None:
                 declared = read_declaration(extern.name, extern.type)
-                difference = "; ".join(map_differences(found.input.spec.maps[extern.name], declared))
+                difference = "; ".join(self._comparison.of_maps(found.input.spec.maps[extern.name], declared))
         else:
             if extern.section and extern.section != found.export.section:
                 raise SpecError(
                     f"{what} is declared in section {extern.section} by {input.label}, and defined in section "
                     f"{found.export.section} by {found.input.label}"
                 )
-            difference = type_difference(type_of(found), extern.type)
+            difference = self._comparison.of_types(type_of(found), extern.type)
         if difference:
             raise SpecError(f"{what} of {found.input.label} is declared otherwise in {input.label}: {difference}")
+
+    def _check_definitions(self, old: Definition, new: Definition) -> None:
+        name = new.export.name
+        _require_kind(old, new.input, new.export.kind)
+        if old.export.kind is ExternKind.MAP:
+            difference = "; ".join(self._comparison.of_maps(old.input.spec.maps[name], new.input.spec.maps[name]))
+        else:
+            difference = self._comparison.of_types(type_of(old), type_of(new)) or ""
+        if difference:
+            raise SpecError(
+                f"{old.export.kind.value} {name!r} of {old.input.label} is defined otherwise in {new.input.label}: "
+                f"{difference}"
+            )
+
+    def _merged(self, first: Input, old: Extern, second: Input, new: Extern) -> tuple[Input, Extern]:
+        """Two declarations of what nobody defines: needed if one needs it."""
+        what = f"extern {old.name!r}"
+        if old.kind is not new.kind:
+            raise SpecError(f"{what} is a {old.kind.value} in {first.label} and a {new.kind.value} in {second.label}")
+        if old.section and new.section and old.section != new.section:
+            raise SpecError(
+                f"{what} is in section {old.section} in {first.label}, and in {new.section} in {second.label}"
+            )
+        if old.kind is ExternKind.KSYM and (old.type is None) != (new.type is None):
+            raise SpecError(f"{what} has a type in one of {first.label} and {second.label} and none in the other")
+        difference = self._comparison.of_types(old.type, new.type)
+        if difference is not None:
+            raise SpecError(f"{what} of {first.label} is declared otherwise in {second.label}: {difference}")
+        merged = evolve(
+            old,
+            is_weak=old.is_weak and new.is_weak,
+            type=old.type if old.type is not None else new.type,
+            section=old.section or new.section,
+            is_hidden=old.is_hidden or new.is_hidden,
+        )
+        return second if old.type is None else first, merged
 
     def _name_statics(self, inputs: Sequence[Input]) -> None:
         """Give static functions and maps names of their own: references go by name, and now there is one space."""
@@ -121,10 +160,8 @@ def type_of(definition: Definition) -> Type | None:
         body = input.bodies[export.name]
         return body.get_metadata(0, FUNCTION_INFO) if len(body) else None
     if export.kind is ExternKind.VARIABLE:
-        value = input.sections[export.section].value
-        for each in value.variables if isinstance(value, DataSection) else ():
-            if each.variable.name == export.name and each.offset == export.offset:
-                return each.variable.type
+        described = input.described().get((export.section, export.name), {}).get(export.offset)
+        return None if described is None else described.variable.type
     return None
 
 
@@ -140,45 +177,9 @@ def declaration_of(definition: Definition) -> Function | Variable | None:
     return None
 
 
-def _check_definitions(old: Definition, new: Definition) -> None:
-    name = new.export.name
-    _require_kind(old, new.input, new.export.kind)
-    if old.export.kind is ExternKind.MAP:
-        difference = "; ".join(map_differences(old.input.spec.maps[name], new.input.spec.maps[name]))
-    else:
-        difference = type_difference(type_of(old), type_of(new)) or ""
-    if difference:
-        raise SpecError(
-            f"{old.export.kind.value} {name!r} of {old.input.label} is defined otherwise in {new.input.label}: "
-            f"{difference}"
-        )
-
-
 def _require_kind(found: Definition, input: Input, kind: ExternKind) -> None:  # noqa: A002
     if found.export.kind is not kind:
         raise SpecError(
             f"{found.export.name!r} is a {found.export.kind.value} in {found.input.label} and a {kind.value} in "
             f"{input.label}"
         )
-
-
-def _merged(first: Input, old: Extern, second: Input, new: Extern) -> tuple[Input, Extern]:
-    """Two declarations of what nobody defines: needed if one needs it."""
-    what = f"extern {old.name!r}"
-    if old.kind is not new.kind:
-        raise SpecError(f"{what} is a {old.kind.value} in {first.label} and a {new.kind.value} in {second.label}")
-    if old.section and new.section and old.section != new.section:
-        raise SpecError(f"{what} is in section {old.section} in {first.label}, and in {new.section} in {second.label}")
-    if old.kind is ExternKind.KSYM and (old.type is None) != (new.type is None):
-        raise SpecError(f"{what} has a type in one of {first.label} and {second.label} and none in the other")
-    difference = type_difference(old.type, new.type)
-    if difference is not None:
-        raise SpecError(f"{what} of {first.label} is declared otherwise in {second.label}: {difference}")
-    merged = evolve(
-        old,
-        is_weak=old.is_weak and new.is_weak,
-        type=old.type if old.type is not None else new.type,
-        section=old.section or new.section,
-        is_hidden=old.is_hidden or new.is_hidden,
-    )
-    return second if old.type is None else first, merged

@@ -13,7 +13,7 @@ from aiobpf import asm
 from aiobpf.asm import REFERENCE, SYMBOL, Instructions, Reference
 from aiobpf.btf import CORE_RELOCATION, FUNCTION_INFO, LINE, Const, DataSection, Function, Int, Linkage, Variable
 from aiobpf.errors import ElfError, SpecError
-from aiobpf.linker.compatibility import map_differences, type_difference
+from aiobpf.linker.compatibility import Comparison
 from aiobpf.spec import EXTERN, CollectionSpec, Export, Extern, ExternKind, MapSpec, ProgramSpec
 from aiobpf.uapi import MapFlags, MapType, ProgramType
 
@@ -399,6 +399,7 @@ def test_two_programs_of_one_name_by_hand() -> None:
 def test_differences_of_maps_are_listed() -> None:
     inner = MapSpec(name="m.inner", type=MapType.ARRAY, max_entries=1)
     first = MapSpec(name="m", type=MapType.ARRAY_OF_MAPS, key_size=4, max_entries=2, inner=inner)
+    map_differences = Comparison().of_maps
     assert map_differences(first, first.copy()) == []
     second = MapSpec(name="m", type=MapType.HASH_OF_MAPS, key_size=4, max_entries=2)
     assert map_differences(first, second) == ["type ARRAY_OF_MAPS and HASH_OF_MAPS", "one of them holds maps"]
@@ -410,6 +411,7 @@ def test_types_that_refer_to_themselves_are_compared(together: list[Path]) -> No
     first, second = aiobpf.read_spec(together[0]).types, aiobpf.read_spec(together[1]).types
     assert first is not None
     assert second is not None
+    type_difference = Comparison().of_types
     assert type_difference(first.by_name("task_struct"), second.by_name("task_struct")) is None
     number = Int("int", 4)
     assert type_difference(Const(number), number) is None
