@@ -48,6 +48,8 @@ class Submission:
     member: int | None = None
     """For struct_ops, the index of the member: the kernel takes it where others say how they attach."""
     token: int | None = None
+    kernel_version: int = 0
+    """LINUX_VERSION_CODE, which kprobe programs had to be made for before 5.0 (6c4fc209fcf9)."""
     has_name: bool = True
     has_attach_type: bool = True
 
@@ -77,8 +79,10 @@ class Submission:
 
     def _without_what_is_missing(self) -> Submission:
         """This without what the kernel is too old for and a program can do without; asked only once it was refused."""
+        wants_version = self.spec.type == ProgramType.KPROBE and kernel.kernel_release() < (5, 0)
         return evolve(
             self,
+            kernel_version=kernel.kernel_version_code() if wants_version else 0,
             has_name=self.has_name and features.may_support(Feature.OBJECT_NAMES, self.token),
             has_attach_type=self.has_attach_type and features.may_support(Feature.EXPECTED_ATTACH_TYPE, self.token),
         )
@@ -142,7 +146,7 @@ class Submission:
             func_info=self.func_info if self.btf is not None else b"",
             line_info=self.line_info if self.btf is not None else b"",
             fd_array=self.fd_array,
-            kernel_version=spec.kernel_version,
+            kernel_version=spec.kernel_version or self.kernel_version,
             ifindex=spec.ifindex,
             log=log,
             log_level=level,

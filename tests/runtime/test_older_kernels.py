@@ -120,6 +120,19 @@ def test_a_program_goes_without_its_attach_type_before_4_17(
     assert [call["expected_attach_type"] for call in verifier.calls] == [AttachType.XDP, 0]
 
 
+def test_a_kprobe_program_is_for_the_running_version_before_5_0(
+    old_kernel: Callable[..., OldKernel], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = 4 << 16 | 19 << 8 | 7
+    monkeypatch.setattr(kernel, "kernel_release", lambda: (4, 19))
+    monkeypatch.setattr(kernel, "kernel_version_code", lambda: code)
+    verifier = old_kernel(lambda options: options["kernel_version"] != code, errno.EINVAL)
+    load_alone(program(type=ProgramType.KPROBE), LoadOptions()).close()
+    assert [call["kernel_version"] for call in verifier.calls] == [0, code]
+    with pytest.raises(KernelError):
+        load_alone(program(), LoadOptions())
+
+
 def test_where_nothing_is_missing_nothing_is_taken_away(old_kernel: Callable[..., OldKernel]) -> None:
     verifier = old_kernel(lambda _: True, errno.EINVAL)
     with pytest.raises(KernelError, match="program 'p'"):
