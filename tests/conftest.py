@@ -276,11 +276,24 @@ def has_kernel_function(name: str) -> bool:
     return bool(Btf.from_file("/sys/kernel/btf/vmlinux").all_by_name(name, Function))
 
 
-def kernel_is_at_least(major: int, minor: int) -> bool:
-    """For what cannot be probed without doing it."""
-    from aiobpf.kernel.release import kernel_release
+@functools.cache
+def runs_live_frames() -> bool:
+    """Whether a test run sends its frames on their way; these are dropped."""
+    from aiobpf import asm
+    from aiobpf.errors import KernelError, NotSupportedError
+    from aiobpf.kernel.program_run import test_run
+    from aiobpf.kernel.programs import load_program
+    from aiobpf.uapi import ProgramType, RunFlags
 
-    return kernel_release() >= (major, minor)
+    drop = asm.Instructions([asm.mov(asm.R0, 1), asm.exit_()]).encode()
+    with load_program(ProgramType.XDP, drop) as program:
+        try:
+            test_run(program, bytes(64), flags=RunFlags.XDP_LIVE_FRAMES)
+        except NotSupportedError:
+            return False
+        except KernelError:  # it began: a signal ends it
+            return True
+    return True
 
 
 @functools.cache
@@ -420,7 +433,7 @@ FEATURES = {
     "load-acquire": Feature((6, 15), lambda: supports("LOAD_ACQUIRE")),
     "one CPU's value": Feature((7, 0), has_one_cpu_value),
     "work queues": Feature((6, 10), lambda: has_kernel_function("bpf_wq_init")),
-    "live frames": Feature((5, 18), lambda: kernel_is_at_least(5, 18)),
+    "live frames": Feature((5, 18), runs_live_frames),
     "modules": Feature((5, 11), tells_types_of_modules, modules_are_not_loaded),
     "connection tracking kfuncs": Feature((6, 2), has_connection_tracking_functions),
     "kernel variables": Feature((0, 0), tells_of_variables, lambda: "they need CONFIG_KALLSYMS_ALL and a newer pahole"),
