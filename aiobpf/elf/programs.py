@@ -48,9 +48,9 @@ def read_code(file: ElfFile, section: Section, table: Section | None, places: Pl
     if found is not None:
         try:
             found.assign(instructions, 0, end_slot=_EVERYTHING)  # a record past the last instruction is an error
+            _mark_hidden(instructions, functions)
         except (AsmError, BtfError) as error:
             raise ElfError(f"section {section.name!r}: .BTF.ext: {error}") from error
-        _mark_hidden(instructions, functions)
     _split(section, instructions, functions, relocator.calls)
 
 

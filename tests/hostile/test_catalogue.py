@@ -20,7 +20,7 @@ from aiobpf.elf import read_spec
 from aiobpf.elf.file import SHT_NOBITS
 from aiobpf.errors import BtfError, ElfError
 from tests.fuzz.btf_targets import touch
-from tests.fuzz.limits import limited_memory, limited_time
+from tests.fuzz.limits import bounded
 from tests.fuzz.mutate_elf import Image as ElfImage
 from tests.fuzz.object_targets import read_object
 from tests.hostile.patch import (
@@ -217,7 +217,12 @@ VECTORS = (
         typed("globals", VAR, 2, 1 << 24),
         r"there is no type \[16777216\]",
     ),
-    Vector("btf function of no prototype", "#485, 2f52e2af", typed("subprograms", FUNC, 2, 1), None),
+    Vector(
+        "btf function of no prototype",
+        "#485, 2f52e2af",
+        typed("subprograms", FUNC, 2, 1),
+        "function 'hidden' has for type the PTR '', not a prototype",
+    ),
     Vector("btf section of what is no variable", "#613, 2f52e2af", typed("globals", DATASEC, 3, 1), "is no variable"),
     Vector("btf section of what is not there", "#617", typed("globals", DATASEC, 3, 1 << 24), "there is no type"),
     Vector("btf array with a bad index", "#618", typed("globals", ARRAY, 4, 1 << 24), None),
@@ -359,6 +364,18 @@ VECTORS = (
         lambda: with_symbol_name(read("globals"), "limits", b"\xff\xfe"),
         None,
     ),
+    Vector(
+        "variable name that clears the screen",
+        "names",
+        lambda: with_symbol_name(read("globals"), "limits", b"\x1b[2J\nx"),
+        None,
+    ),
+    Vector(
+        "function name that clears the screen",
+        "names",
+        lambda: with_symbol_name(read("subprograms"), "loops", b"\x1b[2J\nx"),
+        None,
+    ),
 )
 
 
@@ -378,7 +395,7 @@ REFUSED = pytest.mark.parametrize(
 @EACH
 def test_what_broke_others_is_refused_by_name_or_answered(vector: Vector) -> None:
     data = vector.make()
-    with limited_memory(), limited_time():
+    with bounded():
         if vector.match is not None:
             with pytest.raises((ElfError, BtfError), match=vector.match):
                 read_spec(data)
@@ -390,13 +407,32 @@ def test_what_broke_others_is_refused_by_name_or_answered(vector: Vector) -> Non
 
 
 @REFUSED
+@pytest.mark.parametrize("command", ["run", "inspect", "check"])
 def test_the_command_line_says_so_in_one_line(
-    vector: Vector, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    command: str, vector: Vector, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "hostile.bpf.o"
     path.write_bytes(vector.make())
-    assert main(["run", str(path)]) == 1
+    kernel = tmp_path / "kernel.btf"
+    kernel.write_bytes(find_section(ElfImage(read("core")), ".BTF").data)
+    assert main([command, str(path), *(["--btf", str(kernel)] if command == "check" else [])]) == 1
     said = capsys.readouterr()
     assert said.err.startswith(f"aiobpf: {path}: ")
     assert len(said.err.splitlines()) == 1
     assert not said.out
+
+
+@pytest.mark.parametrize(
+    "vector", [each for each in VECTORS if not each.match], ids=lambda vector: vector.name.replace(" ", "-")
+)
+def test_what_is_answered_is_shown_in_printable_words(
+    vector: Vector, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "hostile.bpf.o"
+    path.write_bytes(vector.make())
+    with bounded():
+        for options in (["-d"], ["--json"]):
+            assert main(["inspect", str(path), *options]) == 0
+            said = capsys.readouterr()
+            assert not said.err
+            assert all(each.isprintable() for each in said.out.replace("\t", " ").split("\n"))
