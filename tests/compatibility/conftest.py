@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import tempfile
+from contextlib import ExitStack
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,7 +33,7 @@ from aiobpf.compatibility import TargetKernel
 from aiobpf.uapi import AttachType, MapType, ProgramType
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from typing import Literal
 
     from aiobpf.btf import Type
@@ -116,3 +119,13 @@ def real_kernel(request: pytest.FixtureRequest) -> Callable[..., TargetKernel]:
         return TargetKernel.from_files(found[0])
 
     return find
+
+
+@pytest.fixture(scope="module")
+def pins() -> Iterator[str]:
+    """A bpffs for maps that want to be pinned."""
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
+        subprocess.run(["mount", "-t", "bpf", "bpf", folder], check=True)
+        stack.callback(subprocess.run, ["umount", folder], check=True)
+        os.mkdir(f"{folder}/maps")
+        yield f"{folder}/maps"

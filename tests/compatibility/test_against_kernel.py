@@ -9,10 +9,7 @@ from __future__ import annotations
 
 import os
 import re
-import tempfile
-from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -24,16 +21,11 @@ from aiobpf.kernel.kallsyms import Kallsyms
 from aiobpf.kernel.kconfig import kernel_config
 from aiobpf.kernel.release import kernel_version
 from aiobpf.spec.struct_ops_plan import StructOpsPlan
-from aiobpf.uapi import AttachType, ProgramType
+from aiobpf.uapi import ProgramType
 from tests.conftest import has_trampolines
-from tests.elf.conftest import embedded_object, installed_objects
+from tests.elf.conftest import embedded_object
 
-from .conftest import OBJECTS
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from aiobpf.spec import CollectionSpec, ProgramSpec
+from .loading import all_objects, companions, complete, needs_trampoline
 
 pytestmark = pytest.mark.root
 
@@ -49,11 +41,6 @@ def breaks_a_rule(error: BpfError | None) -> bool:
     return isinstance(error, VerifierError) and bool(error.log) and LACKING.search(error.log) is None
 
 
-def objects() -> list[Path]:
-    own = [path for path in sorted(OBJECTS.glob("*.bpf.o")) if ".eb." not in path.name]
-    return own + installed_objects()
-
-
 @pytest.fixture(scope="module")
 def running() -> TargetKernel:
     """The kernel that runs, as a target: all that its files tell."""
@@ -67,30 +54,7 @@ def running() -> TargetKernel:
     return kernel
 
 
-@pytest.fixture(scope="module")
-def pins() -> Iterator[str]:
-    """A bpffs for maps that want to be pinned."""
-    import subprocess
-
-    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
-        subprocess.run(["mount", "-t", "bpf", "bpf", folder], check=True)
-        stack.callback(subprocess.run, ["umount", folder], check=True)
-        os.mkdir(f"{folder}/maps")
-        yield f"{folder}/maps"
-
-
-def complete(spec: CollectionSpec) -> None:
-    """What objects leave to their tools: sizes of maps, and fields that only a tool understands."""
-    for each in spec.maps.values():
-        each.extra = b""
-        if each.section is None and each.type.name not in {"RINGBUF", "USER_RINGBUF", "PERF_EVENT_ARRAY", "ARENA"}:
-            if not each.type.name.endswith("_STORAGE"):
-                each.max_entries = each.max_entries or 64
-            if each.key is None or each.value is None:
-                each.value_size = each.value_size or 64
-
-
-@pytest.mark.parametrize("path", objects(), ids=lambda path: path.name.removesuffix(".bpf.o"))
+@pytest.mark.parametrize("path", all_objects(), ids=lambda path: path.name.removesuffix(".bpf.o"))
 def test_what_loads_is_not_refused_and_what_is_missing_does_not_load(
     path: Path, running: TargetKernel, pins: str
 ) -> None:
@@ -118,17 +82,3 @@ def test_what_loads_is_not_refused_and_what_is_missing_does_not_load(
         if (error is None) != (report.verdict is Verdict.LOADS) and report.verdict is not Verdict.UNKNOWN:
             differences.append(f"{program.name}: {report.verdict.value}, but {error or 'it loads'}")
     assert not differences
-
-
-def needs_trampoline(program: ProgramSpec) -> bool:
-    if program.type == ProgramType.TRACING:
-        return program.attach_type not in {AttachType.TRACE_RAW_TP, AttachType.TRACE_ITER}
-    return program.type in {ProgramType.LSM, ProgramType.STRUCT_OPS, ProgramType.EXT}
-
-
-def companions(program: ProgramSpec, spec: CollectionSpec) -> set[str]:
-    """Programs that are loaded with it: those in the program arrays and struct_ops maps of the object."""
-    held = {value for each in spec.maps.values() for value in each.contents.values() if isinstance(value, str)}
-    if program.type == ProgramType.STRUCT_OPS:
-        held |= StructOpsPlan.of(spec, None).members.keys()
-    return held & spec.programs.keys()
