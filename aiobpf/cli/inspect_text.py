@@ -67,6 +67,11 @@ def print_object(
                 _print_code(line, program)
     if programs is not None:
         return
+    if spec.functions:
+        line()
+        line(("functions", _TITLE), " that are no program")
+        for name, code in spec.functions.items():
+            line(f"  {printable(name)}: {len(code)} instructions in {code.slot_count} slots")
     for each in spec.maps.values():
         line()
         _print_map(line, each)

@@ -69,6 +69,14 @@ def test_programs_say_what_they_are_and_what_they_use(shown: Callable[..., str])
     assert "  loaded      only if asked for" in block(shown("guards"), "program unguarded_field")
 
 
+def test_functions_that_are_no_program_are_listed(shown: Callable[..., str]) -> None:
+    spec = read_spec(OBJECTS / "subprograms.bpf.o")
+    lines = block(shown("subprograms"), "functions that")
+    assert lines[0] == "functions that are no program"
+    assert [line.split(":")[0].strip() for line in lines[1:]] == list(spec.functions)
+    assert len(lines) > 1
+
+
 def test_maps_have_all_their_fields_and_their_types_in_c(shown: Callable[..., str]) -> None:
     text = shown("map_kinds")
     assert block(text, "map lpm") == [

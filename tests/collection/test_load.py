@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gzip
 import os
 import subprocess
 import sys
@@ -356,8 +357,11 @@ async def test_a_foreign_byte_order_is_refused_with_nothing_loaded() -> None:
 async def test_kernel_types_may_come_from_a_file(tmp_path: Path) -> None:
     copy = tmp_path / "vmlinux.btf"
     copy.write_bytes(Path("/sys/kernel/btf/vmlinux").read_bytes())
-    async with aiobpf.load(OBJECTS / "core.bpf.o", kernel_btf=copy):
-        pass
+    compressed = tmp_path / "vmlinux.btf.gz"
+    compressed.write_bytes(gzip.compress(copy.read_bytes(), 1))
+    for path in (copy, compressed):
+        async with aiobpf.load(OBJECTS / "core.bpf.o", kernel_btf=path):
+            pass
     with pytest.raises(aiobpf.BtfError, match="absent"):
         await aiobpf.Collection.load(OBJECTS / "core.bpf.o", kernel_btf=tmp_path / "absent.btf")
     copy.write_bytes(b"not BTF at all, whatever its name may say")
