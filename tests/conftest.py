@@ -426,6 +426,7 @@ FEATURES = {
     "v4 instructions": Feature((6, 6), lambda: supports("ISA_V4")),
     "perf link infos": Feature((6, 6), lambda: perf_link_told()[0] is not None),
     "arg:ctx tags": Feature((6, 8), lambda: supports("ARG_CTX_TAG")),
+    "tokens": Feature((6, 9), lambda: supports("TOKEN"), option_is_off("CONFIG_USER_NS")),
     "may_goto": Feature((6, 9), lambda: supports("MAY_GOTO")),
     "perf link cookies": Feature((6, 9), lambda: perf_link_told()[1] == 5),
     "raw tracepoint cookies": Feature((6, 10), lambda: lets_call("RAW_TRACEPOINT", BPF_GET_ATTACH_COOKIE)),
