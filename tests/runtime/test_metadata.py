@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 import pytest
+from elftools.elf.elffile import ELFFile
 
 import aiobpf
 from aiobpf import asm
 from aiobpf.asm import R0, R1, R6, R10, SYMBOL, Instructions
-from aiobpf.btf import CORE_RELOCATION, FUNCTION_INFO, LINE, Btf, Function, Line
+from aiobpf.btf import CORE_RELOCATION, FUNCTION_INFO, LINE, Btf, Function, Line, load_btf_and_ext_infos
 from aiobpf.errors import BpfError, BtfError, VerifierError
 from aiobpf.runtime import MAP, Map, Program
 from aiobpf.spec import MapSpec, ProgramSpec
@@ -44,7 +45,7 @@ def lines_of(code: Instructions) -> dict[str, list[str]]:
     return {name: [texts[i] for i in where if i in texts] for name, where in code.functions().items()}
 
 
-async def test_every_function_of_a_section_has_its_own_lines_and_relocations() -> None:
+async def test_every_function_of_a_section_has_its_own_lines() -> None:
     """Notes are assigned to the whole section before it is split: two programs of one section, and what they share."""
     spec = aiobpf.read_spec(OBJECTS / "subprograms.bpf.o")
     assert spec.programs["first"].section == spec.programs["second"].section
@@ -54,11 +55,31 @@ async def test_every_function_of_a_section_has_its_own_lines_and_relocations() -
         assert any(last in line for line in read_back[name])
         assert "return x * 2;" in read_back["leaf"]
         assert not any("x * 2" in line for line in read_back[name])
-    relocated = aiobpf.read_spec(OBJECTS / "core.bpf.o")
-    for program_spec in relocated.programs.values():
-        for index, relocation in program_spec.instructions.with_key(CORE_RELOCATION):
-            line = max(((i, line) for i, line in program_spec.instructions.with_key(LINE) if i <= index), default=None)
-            assert line is not None, relocation
+
+
+async def test_every_relocation_of_a_section_is_on_one_instruction_of_one_function() -> None:
+    """None is lost where the section is split, and none is on two functions: as many as the records in the file."""
+    path = OBJECTS / "core.bpf.o"
+    with path.open("rb") as file:
+        elf = ELFFile(file)
+        sections = {section.name: section.data() for section in elf.iter_sections()}
+    _, infos = load_btf_and_ext_infos(sections[".BTF"], sections[".BTF.ext"])
+    assert infos is not None
+    in_file = [
+        (relocation.kind, relocation.type.name, relocation.access)
+        for name in infos.sections
+        if (section := infos.section(name)) is not None
+        for _, relocation in section.relocations
+    ]
+    spec = aiobpf.read_spec(path)
+    functions: dict[str, list[object]] = {}
+    for program in spec.programs.values():
+        for name, where in program.instructions.functions().items():
+            notes = [program.instructions.get_metadata(i, CORE_RELOCATION) for i in where]
+            functions[name] = [(each.kind, each.type.name, each.access) for each in notes if each is not None]
+    on_code = [each for notes in functions.values() for each in notes]
+    assert len(in_file) > 8
+    assert sorted(map(str, on_code)) == sorted(map(str, in_file))
 
 
 async def test_two_programs_of_two_objects_joined_have_the_functions_and_lines_of_both() -> None:
