@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ from attrs import field, frozen
 from aiobpf import kernel
 from aiobpf.asm import Instructions
 from aiobpf.btf import FUNCTION_INFO, LINE, Line, assign_kernel_infos
+from aiobpf.errors import MissingPrivilegeError
 from aiobpf.runtime.program_names import name_functions, name_helpers, name_maps
 
 if TYPE_CHECKING:
@@ -43,8 +45,9 @@ class ProgramInfo:
     """`kernel.ProgramInfo`, and what is made of it.
 
     *instructions* are those that the kernel runs, after its own changes: they carry function types and source lines if
-    the program was loaded with them, the names of its functions and of its maps; empty where the kernel does not show
-    them (kptr_restrict, missing privileges). *functions* are those of the JIT, the entry first.
+    the program was loaded with them, the names of its functions and of its maps, as far as one may open these by id
+    (CAP_SYS_ADMIN); empty where the kernel does not show them (kptr_restrict, missing privileges). *functions* are
+    those of the JIT, the entry first.
     """
 
     kernel: kernel.ProgramInfo
@@ -93,7 +96,9 @@ def read_program_info(program: Program, *, names: bool = False) -> ProgramInfo:
     instructions = Instructions.decode(info.xlated, sys.byteorder)
     types = None
     if info.btf_id and (info.func_info or info.line_info):  # lines alone: comments on a program by hand
-        types = kernel.read_btf(info.btf_id)
+        with contextlib.suppress(MissingPrivilegeError):  # opening BTF by its id takes CAP_SYS_ADMIN; the rest does not
+            types = kernel.read_btf(info.btf_id)
+    if types is not None:
         assign_kernel_infos(instructions, types, info.func_info, info.line_info)
     name_functions(instructions)
     name_maps(instructions, info.btf_id, types)

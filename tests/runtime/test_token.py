@@ -20,4 +20,4 @@ def test_what_a_user_namespace_may_not_load_is_loaded_under_a_token() -> None:
     assert run.returncode == 0, run.stderr
     told = json.loads(run.stdout)
     assert "EPERM" in told.pop("without")
-    assert told == {"collection": 0x1001, "program": 0x1001 + ord("i"), "map": 7}
+    assert told == {"collection": 0x1001, "program": 0x1001 + ord("i"), "map": 7, "name": "count"}

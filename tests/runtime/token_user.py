@@ -56,6 +56,7 @@ async def use(token: OwnedFd) -> dict[str, object]:
         told["collection"] = coll.variables["zero"].value
     async with Program.load(spec.programs["count"], LoadOptions(token=number)) as program:
         told["program"] = (await program.run(bytes(64))).retval
+        told["name"] = (await program.info()).name
     map_spec = aiobpf.MapSpec(name="m", type=aiobpf.MapType.HASH, key_size=4, value_size=4, max_entries=2)
     async with Map.create(map_spec, token=number) as made:
         made[1] = 7
