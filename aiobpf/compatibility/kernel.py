@@ -75,16 +75,15 @@ class TargetKernel:
             files += [each for each in present if each not in found]
         btf = Btf.from_file(path)
         given = folder if is_folder else path
-        named = _SUFFIXES.sub("", given.name)
-        if named in {"", "btf", _VMLINUX}:
-            named = os.fspath(given)
+        release = _SUFFIXES.sub("", given.name)
+        plain = os.fspath(given) if release in {"", "btf", _VMLINUX} else release
         return cls(
-            name=name or named,
+            name=name or plain,
             btf=btf,
             modules={module_name(each): _read_module(each, btf) for each in files} if files or is_folder else None,
             config=config,
             symbols=symbols,
-            version=version_in(name or named),
+            version=version_in(name or release),
         )
 
     # --- looking up ---------------------------------------------------------------------------------------------------

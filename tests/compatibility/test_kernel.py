@@ -70,12 +70,14 @@ def test_a_folder_is_a_kernel_with_all_its_modules(tmp_path: Path) -> None:
 
 
 def test_a_file_alone_leaves_modules_open(tmp_path: Path) -> None:
+    tmp_path /= "2.1"  # of a folder's name nothing follows
+    tmp_path.mkdir()
     write_kernel(tmp_path)
     (tmp_path / "5.10.2.btf.xz").write_bytes(lzma.compress((tmp_path / "vmlinux").read_bytes()))
     kernel = TargetKernel.from_files(tmp_path / "5.10.2.btf.xz")
     assert (kernel.name, kernel.version, kernel.is_complete) == ("5.10.2", (5, 10, 2), False)
     named = TargetKernel.from_files(tmp_path / "vmlinux", tmp_path / "some_module")
-    assert (named.name, named.is_complete) == (str(tmp_path / "vmlinux"), True)
+    assert (named.name, named.is_complete, named.version) == (str(tmp_path / "vmlinux"), True, None)
     assert TargetKernel.from_files(tmp_path / "vmlinux", name="mine 4.19").version == (4, 19, 0)
 
 

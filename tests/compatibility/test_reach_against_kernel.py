@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from aiobpf.btf import Btf
     from aiobpf.spec import CollectionSpec
 
-pytestmark = pytest.mark.root
+pytestmark = [pytest.mark.root, pytest.mark.slow]
 POISON = "195896080"
 
 
