@@ -14,6 +14,7 @@ from attrs import define, field, frozen
 from aiobpf import kernel
 from aiobpf.elf import read_spec
 from aiobpf.errors import SpecError, UnresolvedSymbolError
+from aiobpf.kernel import Feature, features
 from aiobpf.link import kind_of, kind_of_map
 from aiobpf.runtime import LoadContext, LoadOptions, Map, Prepared, Program, Section, Variable
 from aiobpf.runtime.map_create import fill_map, open_or_create, require_compatible
@@ -137,7 +138,7 @@ def _bind_metadata(loaded: Loaded, spec: CollectionSpec) -> None:
     """Have each program hold the constants named ``bpf_metadata_*``, which tools show beside it (`bpftool prog show`)
     and no program refers to; before 5.10 (ef15314aa5de) they are the collection's alone."""
     names = {variable.map.name for name, variable in spec.variables.items() if name.startswith(_METADATA)}
-    if not names or not kernel.features.may_support(kernel.Feature.PROG_BIND_MAP):
+    if not names or not features.may_support(Feature.PROG_BIND_MAP):
         return
     for program in loaded.programs.values():
         for name in names & loaded.maps.keys():
