@@ -13,7 +13,7 @@ from aiobpf.elf.externs import read_externs
 from aiobpf.elf.file import SHT_NOBITS, ElfFile
 from aiobpf.elf.functions import FunctionTable
 from aiobpf.elf.layout import kernel_version_of, lay_out, license_of
-from aiobpf.elf.maps_btf import read_map_definitions
+from aiobpf.elf.maps_btf import read_declaration, read_map_definitions
 from aiobpf.elf.maps_legacy import read_legacy_maps
 from aiobpf.elf.programs import read_code, read_programs
 from aiobpf.elf.relocation_table import read_relocations, tables_by_target
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from aiobpf.btf import Btf, ExtInfos
     from aiobpf.elf.file import Section
     from aiobpf.elf.layout import Layout
+    from aiobpf.spec.externs import Extern
     from aiobpf.spec.variable import VariableSpec
 
 
@@ -110,6 +111,12 @@ def _read(file: ElfFile) -> CollectionSpec:
     return spec
 
 
+def _is_arena(extern: Extern) -> bool:
+    if extern.kind is not ExternKind.MAP or extern.type is None:
+        return False
+    return read_declaration(extern.name, extern.type).type == MapType.ARENA
+
+
 def _arena_of(spec: CollectionSpec, place: Section) -> MapSpec:
     """The one arena of the object, for its variables to lie in.
 
@@ -117,7 +124,7 @@ def _arena_of(spec: CollectionSpec, place: Section) -> MapSpec:
     """
     section = place.name
     arenas = [each for each in spec.maps.values() if each.type == MapType.ARENA]
-    if not arenas and any(extern.kind is ExternKind.MAP for extern in spec.externs.values()):
+    if not arenas and any(_is_arena(extern) for extern in spec.externs.values()):
         waiting = MapSpec(name=section, type=MapType.ARENA, section=section, autocreate=False)
         _put_map(spec, waiting)
         return waiting
