@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from pathlib import Path
 
@@ -99,6 +100,32 @@ def fuzz(session: nox.Session) -> None:
         session.warn("atheris cannot be installed here: fuzzing without coverage")
         install(session, "test")
     session.run("python", "-m", "tests.fuzz", *session.posargs)
+
+
+@nox.session
+def sanitize(session: nox.Session) -> None:
+    """The C unit built with AddressSanitizer and UBSan, under its own tests and hostile types (gcc; not the kernel's)."""
+    flags = "-fsanitize=address,undefined -fno-sanitize-recover=undefined"
+    copy = Path(session.create_tmp()) / "tree"
+    shutil.rmtree(copy, ignore_errors=True)
+    shutil.copytree(HERE, copy, ignore=shutil.ignore_patterns(".*", "build", "*.so"))
+    install(session, "test")
+    session.install("-q", "setuptools")
+    libraries = [
+        str(session.run("gcc", f"-print-file-name={name}", external=True, silent=True)).strip()
+        for name in ("libasan.so", "libubsan.so")
+    ]
+    with session.chdir(copy):
+        built = {"CFLAGS": f"{flags} -g -O1", "LDFLAGS": flags}
+        session.run("python", "setup.py", "-q", "build_ext", "--inplace", env=built)
+        checked = {
+            "LD_PRELOAD": " ".join(libraries),
+            "ASAN_OPTIONS": "detect_leaks=0:allocator_may_return_null=1",  # Python itself leaks at its end
+            "PYTHONMALLOC": "malloc",
+            "PYTHONPATH": str(copy),
+        }
+        tests = session.posargs or ("tests/native", "tests/btf/test_hostile_btf.py", "tests/btf/test_btf.py")
+        session.run("python", "-m", "pytest", "-p", "no:cacheprovider", *tests, env=checked)
 
 
 @nox.session

@@ -10,32 +10,35 @@ import pkgutil
 import random
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from tests.fuzz.findings import Findings
 from tests.fuzz.limits import SECONDS, TooSlowError, limited_memory, limited_time
 
+if TYPE_CHECKING:
+    from tests.fuzz.target import Target
+
 atheris: Any = importlib.import_module("atheris")  # by name: checkers of types need not have it
-_PACKAGES = ("asm", "btf", "elf", "spec", "linker", "compatibility", "verifier", "kernel", "runtime", "link", "cli")
+_PACKAGES = ("asm", "btf", "elf", "spec", "linker", "compatibility", "verifier")
+"""Those that import lazily; of others, targets name what they use."""
 SLOWER = 12
 """Counting every branch, and comparing what is compared, makes Python that much slower (measured: 4 to 10 times)."""
 
 
-def instrument() -> None:
-    """Import what targets may reach, so that none of it is imported later and not counted."""
+def instrument() -> dict[str, Target]:
+    """The targets, with all that they may import, so that none of it is imported later and not counted."""
     with atheris.instrument_imports(include=["aiobpf"]):
         for package in _PACKAGES:
             module = importlib.import_module(f"aiobpf.{package}")
             for each in pkgutil.walk_packages(module.__path__, f"{module.__name__}."):
                 importlib.import_module(each.name)
+        targets: dict[str, Target] = importlib.import_module("tests.fuzz.table").TARGETS
+    return targets
 
 
 def main() -> None:
     name, corpus, folder, *options = sys.argv[1:]
-    instrument()
-    from tests.fuzz.findings import Findings
-    from tests.fuzz.table import TARGETS
-
-    target = TARGETS[name]
+    target = instrument()[name]
     findings = Findings(Path(folder), target)
 
     def try_one(data: bytes) -> None:
