@@ -104,7 +104,7 @@ def fuzz(session: nox.Session) -> None:
 
 @nox.session
 def sanitize(session: nox.Session) -> None:
-    """The C unit built with AddressSanitizer and UBSan, under its own tests and hostile types (gcc; not the kernel's)."""
+    """The C unit built with AddressSanitizer and UBSan, under its own tests and hostile types (gcc)."""
     flags = "-fsanitize=address,undefined -fno-sanitize-recover=undefined"
     copy = Path(session.create_tmp()) / "tree"
     shutil.rmtree(copy, ignore_errors=True)
