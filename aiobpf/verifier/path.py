@@ -25,6 +25,7 @@ _STEP = re.compile(r"(\d{1,9}): \(([0-9a-f]{2})\) ([^;\n]*)(?:;(.*))?")
 _CONTINUED = re.compile(r"\s(\d{1,9}): (?=R\d|frame\d|fp-\d|refs=)")
 _STATE = re.compile(r"(?:\d{1,9}: |\s+)(?=R\d|frame\d|fp-\d|refs=)")
 _BRANCH = re.compile(r"from (\d{1,9}) to (\d{1,9})(?: \(speculative execution\))?:(.*)")
+_LOOP = re.compile(r"infinite loop detected at insn (\d{1,9})")
 _VALIDATING = re.compile(r"Validating (\w+)\(\) func#\d")
 _SAFE = re.compile(r"\d{1,9}: safe")
 _JUMP = re.compile(r".*\bgoto pc([+-]\d{1,6})")
@@ -163,6 +164,8 @@ class _Reader:
         elif match := _VALIDATING.match(line):  # a global function, walked by itself
             self._function = match[1]
             return False
+        elif not self.steps and (match := _LOOP.match(line)):
+            self._follower = int(match[1])  # which it may have come to from a branch, without another word
         elif self._branch is not None and (match := _PRECISION.match(line)):
             self._exact = int(match[1])
         return True
@@ -194,7 +197,7 @@ class _Reader:
         """Whether this may have left the branch that is sought: a jump that was decided has left none."""
         assert self._branch is not None
         origin, target = self._branch
-        if self._exact == slot or (self._follower == target != slot + 1):
+        if text.startswith("if") and (self._exact == slot or self._follower == target != slot + 1):
             return False
         if origin is not None:
             return slot == origin

@@ -12,7 +12,7 @@ import pytest
 from aiobpf import asm
 from aiobpf.asm import R0, R1, R5, R6, R7, R8, R9, Instructions
 from aiobpf.elf import read_spec
-from aiobpf.errors import NotSupportedError, UnresolvedSymbolError, VerifierError
+from aiobpf.errors import BpfError, NotSupportedError, UnresolvedSymbolError, VerifierError
 from aiobpf.kernel.release import kernel_release
 from aiobpf.runtime import LoadOptions, LogPolicy
 from aiobpf.runtime.program_load import load_alone
@@ -181,6 +181,54 @@ def test_the_way_is_found_again_among_all_that_were_walked() -> None:
             assert Refusal(logs[0]).offending == Refusal(logs[1]).offending
             compared += 1
     assert compared > 100
+
+
+def changed(spec: ProgramSpec, chance: random.Random) -> ProgramSpec | None:
+    """*spec* with one instruction changed; None where that one has no room for the change."""
+    spec = spec.copy()
+    index = chance.randrange(len(spec.instructions))
+    instruction = spec.instructions[index]
+    if instruction.width != 1:
+        return None
+    offset = instruction.offset + chance.choice((8, -8, 512, -600))
+    spec.instructions.replace_operation(
+        index,
+        chance.choice(
+            (
+                asm.mov(chance.choice((R0, R6, R7, R8)), chance.randrange(100)),
+                instruction.evolve(offset=max(-0x8000, min(0x7FFF, offset))),
+                instruction.evolve(src=chance.randrange(11)),
+            )
+        ),
+    )
+    return spec
+
+
+def test_objects_with_an_instruction_changed_are_refused_for_reasons_that_are_known() -> None:
+    chance = random.Random(1)
+    names = ("subprograms", "globals", "ring_events", "refused", "rejected")
+    programs = [spec for name in names for spec in read_spec(OBJECT.parent / f"{name}.bpf.o").programs.values()]
+    compared, known = 0, 0
+    for _ in range(250):
+        spec = changed(chance.choice(programs), chance)
+        if spec is None:
+            continue
+        errors: list[VerifierError] = []
+        for level in (1, 2):
+            try:
+                load_alone(spec, LoadOptions(log=LogPolicy(level=level, always=True))).close()
+            except VerifierError as error:
+                errors.append(error)
+            except BpfError:
+                break
+        if len(errors) == 2:
+            ways = [[step.slot for step in error.path] for error in errors]
+            assert ways[0] == ways[1], (spec, errors[0].log, errors[1].log)
+            assert all(error.reason in error.explain() for error in errors)
+            compared += 1
+            known += errors[0].cause is not None
+    assert compared > 50
+    assert known > 0.95 * compared
 
 
 LOAD = """

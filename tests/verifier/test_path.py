@@ -38,6 +38,19 @@ FORMS = {
         "R3 !read_ok\n",
         [2],
     ),
+    "a callback that was put off": (
+        "0: (85) call bpf_loop#181\nmark_precise: frame0: last_idx 0 first_idx 0 subseq_idx -1 \n"
+        "1: R0=scalar() R10=fp0\n1: (95) exit\n\n"
+        "from 0 to 4: frame1: R1=scalar() R10=fp0 cb\n4: (bf) r0 = r7\nR7 !read_ok\n",
+        [0, 4],
+    ),
+    "a loop that is found on the way back": (
+        "0: (61) r1 = *(u32 *)(r10 -4) ; R1=scalar()\n1: (c6) if w1 s< 0xa goto pc-2 ; R1=scalar(smin=10)\n"
+        "2: (b7) r0 = 0 ; R0=0\n3: (95) exit\nSCC enter (1)\n\nfrom 1 to 0: R1=scalar(smax=9)\n"
+        "0: (61) r1 = *(u32 *)(r10 -4) ; R1=scalar()\n1: (c6) if w1 s< 0xa goto pc-2 ; R1=scalar(smin=10)\n"
+        "2: (b7) r0 = 0 ; R0=0\n3: (95) exit\n; while (i < 10) @ x.bpf.c:2\ninfinite loop detected at insn 0\n",
+        [0, 1, 0, 1],
+    ),
     "a callback": (
         "0: (85) call bpf_loop#181\ncaller:\n R10=fp0\ncallee:\n frame1: R1=scalar() R10=fp0 cb\n"
         "4: frame1: R1=scalar() R10=fp0 cb\n4: (79) r0 = *(u64 *)(r1 +0)\nR1 invalid mem access 'scalar'\n",
