@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 _MAX_CHAIN: Final = 64
 _MAX_NESTING: Final = 16
-_MAX_PIECES: Final = 60_000
+_MAX_PIECES: Final = 20_000
 """Members, parameters, and steps from a pointer to what it points to."""
 _MAX_PIECES_OF_A_NAME: Final = 512
 _MAX_CHARACTERS: Final = 1 << 22
