@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import time
 from typing import TYPE_CHECKING
@@ -29,13 +30,21 @@ def try_input(target: Target, data: bytes, seconds: float = SECONDS) -> bool | E
     raise AssertionError
 
 
-def fuzz(target: Target, inputs: Sequence[bytes], findings: Findings, *, seconds: float, seed: int) -> int:
-    """Try changes of *inputs* for some time; how many were tried."""
+def fuzz(
+    target: Target,
+    inputs: Sequence[bytes],
+    findings: Findings,
+    *,
+    seed: int,
+    seconds: float = math.inf,
+    most: float = math.inf,
+) -> int:
+    """Try changes of *inputs* for so many *seconds*, at *most* so many; how many were tried."""
     chance = random.Random(seed)
     pool = list(inputs)
     end = time.monotonic() + seconds
     count = 0
-    while time.monotonic() < end:
+    while count < most and time.monotonic() < end:
         data = chance.choice(pool)
         for _ in range(chance.choice((1, 1, 2, 4))):
             data = target.mutate(data, chance)[: target.max_size]
