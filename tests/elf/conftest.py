@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import struct
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+
+from tests.foreign_objects import embedded_objects, foreign_objects
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,15 +24,8 @@ TOOLS = """
 
 
 def embedded_object(path: Path) -> bytes:
-    """The first ELF file for BPF (machine 247) inside the file at *path*."""
-    data = path.read_bytes()
-    at = data.find(b"\x7fELF", 1)
-    while at >= 0:
-        if data[at + 18 : at + 20] == b"\xf7\0":
-            offset, count = struct.unpack_from("<Q", data, at + 40)[0], struct.unpack_from("<H", data, at + 60)[0]
-            return data[at : at + offset + 64 * count]
-        at = data.find(b"\x7fELF", at + 1)
-    raise LookupError(f"no BPF object in {path}")
+    """The first ELF file for BPF inside the file at *path*."""
+    return next(embedded_objects(path.read_bytes()))
 
 
 def installed_objects() -> list[Path]:
@@ -40,13 +34,9 @@ def installed_objects() -> list[Path]:
     return tools + sorted(Path("/usr/lib").glob("*/bpf/*.o"))
 
 
-@pytest.fixture(params=installed_objects(), ids=lambda path: path.stem)
-def installed_object(request: pytest.FixtureRequest) -> bytes:
-    """An object that no one here wrote."""
-    path: Path = request.param
-    if not path.exists():
-        pytest.skip(f"{path} is not installed (Debian: libbpf-tools, xdp-tools)")
-    return path.read_bytes() if path.suffix == ".o" else embedded_object(path)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "foreign" in metafunc.fixturenames:
+        metafunc.parametrize("foreign", foreign_objects(), ids=lambda foreign: foreign.name)
 
 
 @pytest.fixture

@@ -36,8 +36,13 @@ static long fake_bpf(int command, union bpf_attr *attr)
 			memcpy(loaded, (void *)attr->insns, loaded_count * 8);
 		}
 		return memfd_create("program", 0);
-	case BPF_MAP_CREATE:
-		return memfd_create("map", 0);
+	case BPF_MAP_CREATE: {
+		int map = memfd_create("map", 0);
+		/* An arena's variables are written through its mapping. */
+		if (map >= 0 && ftruncate(map, 1L << 32))
+			abort();
+		return map;
+	}
 	case BPF_BTF_LOAD:
 		return memfd_create("btf", 0);
 	case BPF_BTF_GET_NEXT_ID:

@@ -1,63 +1,19 @@
-"""Every BPF object that Debian's packages install: .o files, and those inside the executables of libbpf-tools."""
+"""Every BPF object that others compiled, as a file to load."""
 
 from __future__ import annotations
 
-import functools
-import os
-import shutil
-import struct
 import subprocess
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from attrs import frozen
+
+from tests.foreign_objects import foreign_objects
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
-PACKAGES = ("libxdp1", "xdp-tools", "libbpf-tools")
-EM_BPF = 247
-
-
-@frozen
-class ForeignObject:
-    name: str
-    content: bytes
-
-
-def packaged_files() -> list[Path]:
-    """The regular files of *PACKAGES*, as dpkg knows them: none where a package, or dpkg, is absent."""
-    if shutil.which("dpkg-query") is None:
-        return []
-    listing = subprocess.run(["dpkg-query", "-L", *PACKAGES], capture_output=True, text=True, check=False).stdout
-    paths = [Path(line) for line in listing.splitlines() if line.startswith("/")]
-    return sorted({path for path in paths if path.is_file() and not path.is_symlink()})
-
-
-def embedded_object(data: bytes) -> bytes | None:
-    """The ELF file for BPF inside *data*, up to the end of its section table, which clang writes last."""
-    at = data.find(b"\x7fELF", 1)
-    while at >= 0:
-        if struct.unpack_from("<H", data, at + 18) == (EM_BPF,):
-            (sections,) = struct.unpack_from("<Q", data, at + 40)
-            (count,) = struct.unpack_from("<H", data, at + 60)
-            return data[at : at + sections + 64 * count]
-        at = data.find(b"\x7fELF", at + 1)
-    return None
-
-
-@functools.cache
-def foreign_objects() -> tuple[ForeignObject, ...]:
-    found = []
-    for path in packaged_files():
-        if path.suffix == ".o":
-            found.append(ForeignObject(path.name, path.read_bytes()))
-        elif "bin" in path.parent.name and os.access(path, os.X_OK):
-            content = embedded_object(path.read_bytes())
-            if content is not None:
-                found.append(ForeignObject(path.name, content))
-    return tuple(found)
+    from tests.foreign_objects import ForeignObject
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -68,7 +24,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 @pytest.fixture
 def foreign_path(foreign: ForeignObject, tmp_path: Path) -> Path:
     """The object as a file."""
-    path = tmp_path / foreign.name
+    path = tmp_path / foreign.name.replace("/", "-")
     path.write_bytes(foreign.content)
     return path
 

@@ -18,8 +18,8 @@ from aiobpf.elf import read_spec
 from aiobpf.errors import BpfError
 from aiobpf.kernel import map_by_id, map_info, program_info
 from aiobpf.uapi import MapFlags
+from tests.foreign_objects import PACKAGES, foreign_objects
 
-from .conftest import PACKAGES, foreign_objects
 from .libbpf import LibbpfError, library, opened
 
 if TYPE_CHECKING:
@@ -28,13 +28,15 @@ if TYPE_CHECKING:
     from aiobpf.kernel.fd import FdLike
     from aiobpf.kernel.info import ProgramInfo
     from aiobpf.spec import CollectionSpec
-
-    from .conftest import ForeignObject
+    from tests.foreign_objects import ForeignObject
 
 PREFIX = "o"  # what libbpf puts before the names of section maps
 LD_IMM64 = 0x18
 PSEUDO_MAP_FD, PSEUDO_MAP_VALUE = 1, 2
 TRAMPOLINES = ("fentry", "fexit", "fmod_ret", "lsm", "freplace")
+
+BEFORE_BTF = frozenset({"qemu-system-x86_64"})
+"""Whose maps are of the kind that libbpf dropped in 1.0: it refuses them, and they load here."""
 
 needs_libbpf = pytest.mark.skipif(library() is None, reason="no libbpf.so.1 (Debian: libbpf1)")
 
@@ -52,7 +54,6 @@ def test_the_packages_bring_their_objects() -> None:
 def test_it_opens(foreign: ForeignObject) -> None:
     spec = read_spec(foreign.content)
     assert spec.programs
-    assert spec.maps
 
 
 @needs_libbpf
@@ -60,6 +61,10 @@ def test_programs_and_maps_are_those_that_libbpf_finds(
     foreign: ForeignObject, foreign_path: Path, tmp_path: Path
 ) -> None:
     spec = read_spec(foreign.content)
+    if foreign.name in BEFORE_BTF:
+        with pytest.raises(LibbpfError, match="Operation not supported"), opened(foreign_path, PREFIX, tmp_path):
+            pass
+        return
     with opened(foreign_path, PREFIX, tmp_path) as theirs:
         assert {program.name: program.autoload for program in spec.programs.values()} == theirs.programs()
         assert list(spec.programs) == list(theirs.programs())
@@ -73,6 +78,11 @@ async def test_it_loads_where_libbpf_loads_it_to_the_same_instructions(
     foreign: ForeignObject, foreign_path: Path, bpffs: Path
 ) -> None:
     spec = read_spec(foreign.content)
+    if foreign.name in BEFORE_BTF:
+        async with aiobpf.load(foreign_path) as ours:
+            assert ours.programs.keys() == {name for name, program in spec.programs.items() if program.autoload}
+            assert ours.maps.keys() == spec.maps.keys()
+        return
     if not (
         await is_same(foreign_path, set(spec.programs), bpffs)
         or await is_same(foreign_path, without_trampolines(spec), bpffs)
