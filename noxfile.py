@@ -136,6 +136,14 @@ def objects(session: nox.Session) -> None:
 
 
 @nox.session
+def foreign(session: nox.Session) -> None:
+    """Objects of a newer Debian release, fetched and unpacked, beside libbpf: spec, CO-RE, and what is loaded."""
+    install(session, "test")
+    session.run("python", "-m", "tests.foreign_objects")
+    session.run("python", "-m", "pytest", "tests/foreign", "tests/elf/test_against_libbpf.py", "-k", "trixie")
+
+
+@nox.session
 def bench(session: nox.Session) -> None:
     """The benchmarks beside libbpf (C), cilium/ebpf (Go) and aya (Rust); writes docs/performance.md."""
     install(session, "test")
