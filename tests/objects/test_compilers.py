@@ -6,7 +6,6 @@ import importlib.util
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,6 +15,8 @@ from aiobpf.uapi import MapType
 from tests.objects.build import INCLUDE, WITHOUT_BTF, name_of, sources
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from aiobpf.spec import CollectionSpec, MapSpec
 
 COMPILERS = {
