@@ -150,6 +150,8 @@ class _Reader:
             elif _SAFE.match(line):
                 self._end()
             elif self._branch is None and _STATE.match(line):
+                if self._next_slot is None:  # the verifier came there, and stopped before it printed the instruction
+                    self._follower = int(line.partition(":")[0])
                 self._states.append(line)
         elif first.isspace():
             if self._branch is None and _STATE.match(line):

@@ -42,7 +42,7 @@ def test_the_kernel_refuses_it_for_the_cause_that_is_told(program: Refused) -> N
     try:
         load_alone(spec, LoadOptions(log=LogPolicy(level=program.levels[0]))).close()
     except NotSupportedError:
-        assert release < program.since
+        assert release < program.since or release < program.until < (99, 0), "this kernel is old for it"
         return
     except VerifierError as refusal:
         error = refusal

@@ -20,6 +20,11 @@ FORMS = {
         "1: (b7) r0 = 0\n2: R0_w=inv0\n2: (95) exit\n3: R6=inv(id=0,umin_value=2)\n3: (bf) r0 = r7\nR7 !read_ok\n",
         [0, 3],
     ),
+    "back to what is no instruction": (
+        "0: R1=ctx(id=0,off=0,imm=0) R10=fp0\n0: (25) if r6 > 0x1 goto pc+2\n R6=inv(id=0)\n1: R6=inv(id=0)\n"
+        "1: (b7) r0 = 0\n2: R0_w=inv0\n2: (95) exit\n3: R6=inv(id=0,umin_value=2)\ninvalid BPF_LD_IMM insn\n",
+        [0],
+    ),
     "back to a branch inside a function": (
         "0: (85) call pc+1\ncaller:\n R10=fp0\ncallee:\n frame1: R1=ctx() R10=fp0\n2: frame1: R1=ctx() R10=fp0\n"
         "2: (25) if r1 > 0x1 goto pc+1        ; frame1: R1=1\n3: (95) exit\nreturning from callee:\n frame1: R0=0\n"
