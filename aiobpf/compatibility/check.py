@@ -16,6 +16,7 @@ from aiobpf.asm.opcodes import LD_IMM64
 from aiobpf.asm.references import REFERENCE
 from aiobpf.btf import LINE, CoreRelocator
 from aiobpf.compatibility.externs import NEEDS, ExternAnswers, frozen_memories
+from aiobpf.compatibility.flags import map_flags, program_flags
 from aiobpf.compatibility.instruction_set import knows
 from aiobpf.compatibility.reachability import Constants, Reach, Refused, reach
 from aiobpf.compatibility.relocations import relocate_each
@@ -112,6 +113,7 @@ class _KernelCheck:
         else:
             for map_ in self._maps:
                 findings += map_type(map_, kernel)
+                findings += map_flags(map_, kernel)
             findings += self._other_options()
             for program in self._programs:
                 found = list(_ProgramCheck(program, kernel, self._externs, self._memories, self._relocator).findings())
@@ -193,6 +195,7 @@ class _ProgramCheck:
         spec, kernel = self._spec, self._kernel
         yield program_type(spec, kernel)
         yield from attach_type(spec, kernel)
+        yield from program_flags(spec, kernel)
         yield from attach_target(spec, kernel)
         yield from self._extern_findings()
         yield from self._helper_findings()

@@ -26,7 +26,7 @@ from aiobpf.compatibility import Finding, Need, Stage, Status, Verdict, check
 from aiobpf.elf import read_spec
 from aiobpf.errors import SpecError
 from aiobpf.spec import EXTERN, CollectionSpec, Extern, ExternKind, MapSpec, ProgramSpec, StructOpsMembers
-from aiobpf.uapi import AttachType, MapType, ProgramType
+from aiobpf.uapi import AttachType, MapFlags, MapType, ProgramType
 
 from .conftest import INT, OBJECTS, btf_of, function, make_kernel, struct, tracepoint
 
@@ -53,6 +53,7 @@ def program(section: str, *code: asm.Instruction) -> CollectionSpec:
         type=match.type,
         attach_type=match.attach_type,
         attach_to=match.attach_to,
+        flags=match.flags,
         section=section,
         instructions=instructions,
     )
@@ -175,6 +176,22 @@ def test_a_map_type_that_may_not_be_built_in_is_unknown() -> None:
     assert found.status is Status.UNKNOWN
     there = make_kernel(function("array_map_alloc"), function("xsk_map_alloc"))
     assert check(spec, there).verdict is Verdict.LOADS
+
+
+def test_flags_of_maps_and_programs_are_as_old_as_they_are() -> None:
+    older = make_kernel(
+        attach_types=[each for each in AttachType if each < AttachType.NETFILTER], helpers=187,
+        map_types=[each for each in MapType if each < MapType.ARENA],
+    )  # fmt: skip
+    maps = {each.name or "": MapSpec(name="a", type=MapType.ARRAY, flags=each) for each in MapFlags}
+    refused = {each.subject for each in findings(CollectionSpec(maps=maps), older, Need.MAP_FLAG)}
+    assert refused == {"LINK", "SEGV_ON_FAULT", "NO_USER_CONV", "RB_OVERWRITE"}
+    assert check(CollectionSpec(maps=maps), make_kernel()).verdict is Verdict.LOADS
+    for section, flag in (("xdp.frags", "XDP_HAS_FRAGS"), ("uprobe.s", "SLEEPABLE")):
+        (found,) = findings(program(section), older, Need.PROGRAM_FLAG)
+        assert (found.subject, found.verdict) == (flag, Verdict.REFUSED)
+        assert findings(program(section), make_kernel(), Need.PROGRAM_FLAG)[0].status is Status.RESOLVED
+    assert findings(program("fentry.s/f"), older, Need.PROGRAM_FLAG) == []
 
 
 # --- attach targets --------------------------------------------------------------------------------------------------
