@@ -10,7 +10,7 @@ __hidden __noinline int read_hidden(int *number)
 
 __noinline int read_global(int *number)
 {
-	return *number; /* refused: from 5.12 it may be NULL, before that no pointer at all */
+	return *number; /* refused: it may be NULL, and before 5.13 no pointer is taken at all */
 }
 
 SEC("socket")
