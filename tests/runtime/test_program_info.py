@@ -15,6 +15,7 @@ import pytest
 import aiobpf
 from aiobpf import asm, kernel
 from aiobpf.asm import R0, REFERENCE, CallKind, Helper, Instructions
+from aiobpf.asm.opcodes import LD_IMM64
 from aiobpf.btf import LINE
 from aiobpf.runtime import Map, Program
 from aiobpf.spec import ProgramSpec
@@ -56,9 +57,7 @@ async def test_a_program_read_back_names_its_functions_helpers_and_maps() -> Non
     assert set(code.functions()) == {"set_alarm", "ring"}
     assert {"TIMER_INIT", "TIMER_SET_CALLBACK", "TIMER_START"} <= called(code)
     loads = {
-        reference.name: index
-        for index, reference in code.with_key(REFERENCE)
-        if code.fields(index)[0] == asm.opcodes.LD_IMM64
+        reference.name: index for index, reference in code.with_key(REFERENCE) if code.fields(index)[0] == LD_IMM64
     }
     assert {"alarms", "ring"} <= loads.keys()
     assert code.fields(loads["ring"])[2] == asm.Pseudo.FUNC
