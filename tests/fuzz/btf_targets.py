@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from aiobpf.asm import Instructions
+from aiobpf.asm import EMPTY, Instructions
+from aiobpf.asm.instruction import make_instruction
 from aiobpf.btf import (
+    CORE_RELOCATION,
     Btf,
     BtfBuilder,
     CoreRelocation,
@@ -28,12 +30,13 @@ from aiobpf.btf import (
     size_of,
     strip_qualifiers,
 )
+from aiobpf.elf import read_spec
 from aiobpf.elf.file import ElfFile
 from aiobpf.errors import AsmError, BtfError, CodecError, CoreRelocationError
 from tests.fuzz.mutate_btf import mutate_btf
 from tests.fuzz.mutate_bytes import mutate_bytes, mutate_text
 from tests.fuzz.mutate_code import mutate_code
-from tests.fuzz.target import Target, join_parts, mutate_parts, object_files, split_parts
+from tests.fuzz.target import HERE, Target, join_parts, mutate_parts, object_files, split_parts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -124,6 +127,31 @@ def _core_seeds() -> Iterable[bytes]:
     for number, section in enumerate(sections):
         yield join_parts([section, section, asked.encode(), code])
         yield join_parts([section, sections[number - 1], asked.encode(), code])
+
+    yield from _compiled_core_seeds(sections)
+
+
+def _compiled_core_seeds(sections: list[bytes]) -> Iterable[bytes]:
+    """What compilers ask for: an object's types and relocations, 16 at a time, each with its own instruction."""
+    folder = HERE.parent / "btf" / "core_objects"
+    kernel = ElfFile((folder / "kernel.bpf.o").read_bytes())
+    section = kernel.find(".BTF")
+    assert section is not None
+    types = bytes(kernel.data(section))
+    for data in [(folder / "program.bpf.o").read_bytes(), *object_files()]:
+        spec = read_spec(data)
+        if spec.types is None:
+            continue
+        found = [
+            (relocation, program.instructions[index])
+            for program in spec.programs.values()
+            for index, relocation in program.instructions.with_key(CORE_RELOCATION)
+        ]
+        for start in range(0, len(found), 16):
+            asked = "\n".join(f"{each.type_id} {each.kind:d} {each.access}" for each, _ in found[start : start + 16])
+            code = Instructions([make_instruction(*each.fields, EMPTY) for _, each in found[start : start + 16]])
+            for target in (types, spec.types.raw):
+                yield join_parts([spec.types.raw, target, asked.encode(), code.encode()])
 
 
 def relocate_core(data: bytes) -> None:

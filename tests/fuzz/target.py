@@ -71,4 +71,4 @@ def mutate_parts(mutations: Sequence[Mutate]) -> Mutate:
 
 def object_files() -> list[bytes]:
     """This project's own objects, of both byte orders."""
-    return [path.read_bytes() for path in sorted(OBJECTS.glob("*.bpf.o"))]
+    return [path.read_bytes() for path in sorted(OBJECTS.rglob("*.bpf.o"))]
