@@ -8,13 +8,14 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from aiobpf.asm import Instructions
-from aiobpf.btf import Btf, BtfBuilder, encode_ext_infos, load_btf_and_ext_infos
+from aiobpf.btf import Btf, BtfBuilder, BtfFeature, encode_ext_infos, load_btf_and_ext_infos
 from aiobpf.compatibility import TargetKernel, check
 from aiobpf.elf import read_spec
 from aiobpf.elf.file import ElfFile
 from aiobpf.errors import AsmError, BtfError, CodecError, ElfError, NotSupportedError, SpecError
 from aiobpf.kernel.kconfig import parse_kernel_config
 from aiobpf.linker import link_objects
+from aiobpf.runtime.program_btf import ProgramBtf
 from tests.fuzz.mutate_btf import mutate_btf
 from tests.fuzz.mutate_bytes import mutate_bytes
 from tests.fuzz.mutate_elf import mutate_elf, mutate_ext
@@ -77,6 +78,26 @@ def read_ext_infos(data: bytes) -> None:
             builder.encode()
 
 
+def collect_types(data: bytes) -> None:
+    """The types, functions and lines that a load would give the kernel, for a kernel that knows all of them and for one
+    that knows little."""
+    spec = read_spec(data)
+    collected = ProgramBtf(spec.types)
+    for each in spec.maps.values():
+        with suppress(BtfError):
+            collected.add_map(each)
+    for program in spec.programs.values():
+        with suppress(BtfError):
+            func_info, line_info = collected.add_program(program.instructions.copy())
+            assert len(func_info) % 8 == len(line_info) % 16 == 0
+    builder = collected.builder
+    with suppress(BtfError):
+        made = Btf.from_bytes(builder.encode())
+        assert len(made.types) == len(builder)
+    with suppress(BtfError):
+        Btf.from_bytes(builder.encode(without=tuple(BtfFeature)))
+
+
 def _link_seeds() -> Iterable[bytes]:
     folder = OBJECTS / "linking"
     names = sorted(path.name for path in folder.glob("*.bpf.o"))
@@ -116,6 +137,7 @@ def check_object(data: bytes) -> None:
 
 
 TARGETS = (
+    Target("load", collect_types, (ElfError, BtfError), object_files, mutate_elf),
     Target("link", link, (ElfError, BtfError, SpecError), _link_seeds, mutate_parts([mutate_elf, mutate_elf]), 1 << 15),
     Target(
         "check",

@@ -29,7 +29,7 @@ class Target:
     allowed: tuple[type[Exception], ...]
     seeds: Callable[[], Iterable[bytes]]
     mutate: Mutate
-    max_size: int = 1 << 14
+    max_size: int = 1 << 15
 
     def __call__(self, data: bytes) -> bool:
         """Whether *data* was taken; False where it was refused by name."""
