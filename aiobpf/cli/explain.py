@@ -25,6 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
+    from aiobpf.cli.formats import printable
     from aiobpf.errors import BpfError
     from aiobpf.verifier import Refusal
 
@@ -36,10 +37,8 @@ def run(options: argparse.Namespace) -> int:
     refusal = Refusal(log_in(text))
     if not refusal.verdict.reason:
         raise BpfError(f"{options.log}: no refusal of the verifier is in it")
-    for line in summary(refusal):
-        print(line)
-    print()
-    print(refusal.explain(options.steps))
+    for line in (*summary(refusal), "", *refusal.explain(options.steps).split("\n")):
+        print(printable(line))  # a log quotes the program's source, which may be anything
     return 0
 
 

@@ -75,7 +75,7 @@ class EventFormat:
         return value if isinstance(value, dict) else {self._key: value}
 
     def row(self, event: Any) -> Row:
-        cells = dict(flat(self.record(event)))
+        cells = {printable(name): value for name, value in flat(self.record(event))}  # names are the object's
         if not self._columns:
             self._columns = tuple(column_for(name, value) for name, value in cells.items())
         return Row(tuple(cell(cells.get(column.name)) for column in self._columns))

@@ -6,6 +6,7 @@ import sys
 import traceback
 from typing import TYPE_CHECKING
 
+from aiobpf.cli.formats import printable
 from aiobpf.errors import BpfError, VerifierError
 
 if TYPE_CHECKING:
@@ -19,11 +20,11 @@ def report(error: BaseException, *, verbose: bool = False) -> None:
     of our own."""
     for leaf in leaves(error):
         for line in lines(leaf, verbose=verbose):
-            print(line, file=sys.stderr)
+            print(printable(line), file=sys.stderr)  # it may quote the source that an object claims to have
 
 
 def warn(message: str) -> None:
-    print(f"aiobpf: warning: {message}", file=sys.stderr)
+    print(f"aiobpf: warning: {printable(message)}", file=sys.stderr)
 
 
 def leaves(error: BaseException) -> Iterator[BaseException]:

@@ -16,6 +16,8 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
+from aiobpf.cli.formats import printable
+
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Mapping, Sequence
 
@@ -103,7 +105,7 @@ class LiveTable:
             # What an earlier table does not need, the later ones share.
             share = room // (len(tables) - i)
             latest = rows.latest(share - _PER_TABLE)
-            parts.append(Text(name, style="bold cyan") if len(tables) > 1 else Text())
+            parts.append(Text(printable(name), style="bold cyan") if len(tables) > 1 else Text())
             parts += table_lines(rows.format.columns, latest, self._console.width)
             room -= len(latest) + _PER_TABLE
         parts += [Text(), self._footer(tally)]
@@ -120,7 +122,7 @@ class LiveTable:
         now = time.monotonic()
         text = Text(no_wrap=True, overflow="ellipsis")
         for name, count in tally.counts.items():
-            text.append(f"{count.events:,} {name}", style="bold").append(f"  {count.rate(now):,.0f}/s  ")
+            text.append(f"{count.events:,} {printable(name)}", style="bold").append(f"  {count.rate(now):,.0f}/s  ")
             text.append(f"{count.lost:,} lost", style="bold red" if count.lost else "dim").append("    ")
         return text
 

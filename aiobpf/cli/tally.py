@@ -7,6 +7,8 @@ from collections import deque
 
 from attrs import define, field
 
+from aiobpf.cli.formats import printable
+
 RATE_WINDOW_S = 5.0
 
 
@@ -37,7 +39,7 @@ class Tally:
         parts = []
         for name, count in self.counts.items():
             lost = f", {count.lost} lost" if count.lost else ""
-            parts.append(f"{count.events} {name}{lost}")
+            parts.append(f"{count.events} {printable(name)}{lost}")
         elapsed = f"{time.monotonic() - self.started:.1f} s"
         if not any(count.lost for count in self.counts.values()) and parts:
             parts.append("none lost")

@@ -10,6 +10,8 @@ import json
 import sys
 from typing import TYPE_CHECKING, Any, Protocol
 
+from aiobpf.cli.formats import printable
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from typing import TextIO
@@ -102,7 +104,7 @@ class PlainLines(Lines):
         if self._headed != columns:
             self._headed = columns
             lines.append(self._line("MAP", [column.name for column in columns], columns, widths))
-        lines += [self._line(name, cells, columns, widths) for cells in rows]
+        lines += [self._line(printable(name), cells, columns, widths) for cells in rows]
         self._write(lines)
 
     def _line(self, name: str, cells: Sequence[str], columns: Sequence[Column], widths: Sequence[int]) -> str:

@@ -12,6 +12,8 @@ from contextlib import suppress
 
 import pytest
 
+from aiobpf import asm
+from aiobpf.asm import Instructions
 from aiobpf.btf import (
     Array,
     Btf,
@@ -34,6 +36,7 @@ from aiobpf.btf import (
     format_type,
 )
 from aiobpf.btf.compressed import decompressed
+from aiobpf.compatibility.reachability import Constants, Reach, Refused, reach
 from aiobpf.elf import read_spec
 from aiobpf.elf.file import SHF_COMPRESSED, SHT_NOBITS
 from aiobpf.errors import BtfError, CodecError, CoreRelocationError, ElfError, NotSupportedError, SpecError
@@ -458,3 +461,12 @@ def test_functions_of_one_long_prototype_cost_no_more_than_they_are() -> None:
             Btf.from_bytes(raw(words(0, kind(13, 20_000), 0) + words(1, 0) * 20_000 + functions)).type_by_id(1)
         btf = Btf.from_bytes(raw(words(0, kind(13, 1000), 0) + words(1, 0) * 1000 + functions))
         assert not any(each.parameter_tags for each in btf.all_by_name("name", Function))
+
+
+def test_a_program_that_loops_without_end_is_walked_for_a_while() -> None:
+    """A check follows the constants of a program; this one counts to 2**64, in three thousand places."""
+    body = [asm.add(asm.R1, 1), asm.jeq(asm.R1, 7, 1), asm.ja(-3)]
+    code = Instructions([asm.mov(asm.R1, 0), *body * 3000, asm.call_helper(1), asm.exit_()])
+    last = code.slot_count - 2
+    with bounded():
+        assert reach(code, Constants(refused={last: Refused()}))[last] in Reach
