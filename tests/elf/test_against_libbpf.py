@@ -19,8 +19,9 @@ from aiobpf.asm import REFERENCE
 from aiobpf.btf import Btf, CoreRelocator, DataSection, relocate_instructions
 from aiobpf.compatibility import TargetKernel, Verdict, check
 from aiobpf.elf import read_spec
-from aiobpf.spec import EXTERN, ExternKind
+from aiobpf.spec import EXTERN, ExternKind, core_relocations
 from aiobpf.uapi import MapType, ProgramType
+from tests.kernel_btfs import kernel_btfs, name_of, read_btf
 from tests.libbpf.oracles import ORACLES, Libbpf, NoLibbpfError
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from tests.foreign_objects import ForeignObject
 
 KERNEL = Path("/sys/kernel/btf/vmlinux")
+OTHER_KERNELS = [path for path in kernel_btfs() if path.name.startswith(("5.10", "7.3"))]
+"""The oldest and the newest of those at hand."""
 MMAPABLE = 1 << 10
 """libbpf asks for it when it opens an object; here the loader does."""
 REFUSED = {
@@ -52,9 +55,9 @@ class Oracle:
     libbpf: Libbpf
     binary: Path
 
-    def ask(self, path: Path) -> dict[str, Any]:
-        """What it makes of the object at *path*, and of its programs against the types of this kernel."""
-        run = subprocess.run([self.binary, path, KERNEL], check=True, capture_output=True, text=True)
+    def ask(self, path: Path, kernel: Path = KERNEL) -> dict[str, Any]:
+        """What it makes of the object at *path*, and of its programs against the types in *kernel*."""
+        run = subprocess.run([self.binary, path, kernel], check=True, capture_output=True, text=True)
         answer: dict[str, Any] = json.loads(run.stdout)
         return answer
 
@@ -91,6 +94,28 @@ def test_objects_of_others_are_what_libbpf_says(
     compare(read_spec(path), answer, kernel)
 
 
+@pytest.fixture(scope="module", params=OTHER_KERNELS, ids=name_of)
+def other_kernel(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Btf]:
+    """The types of a kernel that does not run, as a file that libbpf reads."""
+    btf = read_btf(request.param)
+    path = tmp_path_factory.mktemp("kernel") / "vmlinux"
+    path.write_bytes(btf.raw)
+    return path, btf
+
+
+def test_core_for_a_kernel_that_does_not_run_is_what_libbpf_makes_of_it(
+    foreign: ForeignObject, other_kernel: tuple[Path, Btf], oracle: Oracle, kernel: Btf, tmp_path: Path
+) -> None:
+    if foreign.name in REFUSED or foreign.name.startswith("trixie/") or not oracle.libbpf.is_newest:
+        return
+    path = tmp_path / "object.bpf.o"
+    path.write_bytes(foreign.content)
+    spec = read_spec(path)
+    if core_relocations(spec):
+        path_of_kernel, other = other_kernel
+        compare(spec, oracle.ask(path, path_of_kernel), other, refused_here(spec, kernel))
+
+
 def test_own_objects_are_what_libbpf_says(own_object: Path, oracle: Oracle, kernel: Btf) -> None:
     name, _, is_swapped = own_object.name.removesuffix(".bpf.o").partition(".")
     if not oracle.libbpf.is_newest and (name in NEWER or is_swapped):
@@ -102,14 +127,19 @@ def test_own_objects_are_what_libbpf_says(own_object: Path, oracle: Oracle, kern
     compare(read_spec(own_object), answer, kernel)
 
 
-def compare(spec: CollectionSpec, answer: dict[str, Any], kernel: Btf) -> None:
-    """Maps, programs, and each instruction of a program that libbpf loads: it opens the other byte order, no more."""
+def compare(
+    spec: CollectionSpec, answer: dict[str, Any], kernel: Btf, refused: frozenset[str | None] = frozenset()
+) -> None:
+    """Maps, programs, and each instruction of a program that libbpf loads: it opens the other byte order, no more.
+
+    *refused* are programs that the running kernel has no target for, where *kernel* is another.
+    """
     names = {each["name"]: map_name(each["name"], spec) for each in answer["maps"]}
     assert set(names.values()) == spec.maps.keys()
     for each in answer["maps"]:
         compare_map(spec.maps[names[each["name"]]], each, spec)
     assert [each["name"] for each in answer["programs"]] == list(spec.programs)
-    refused = refused_here(spec, kernel)
+    refused |= refused_here(spec, kernel)
     for each in answer["programs"]:
         program = spec.programs[each["name"]]
         compare_program(program, each)
@@ -122,10 +152,10 @@ def compare(spec: CollectionSpec, answer: dict[str, Any], kernel: Btf) -> None:
             assert program.name in refused, f"libbpf does not load {program.name}"
 
 
-def refused_here(spec: CollectionSpec, kernel: Btf) -> set[str | None]:
+def refused_here(spec: CollectionSpec, kernel: Btf) -> frozenset[str | None]:
     """The programs that want something of this kernel that it has not, as `aiobpf.check` finds."""
     (report,) = check(spec, TargetKernel("this kernel", kernel, modules={})).kernels
-    return {finding.program for finding in report.findings if finding.verdict is Verdict.REFUSED}
+    return frozenset(finding.program for finding in report.findings if finding.verdict is Verdict.REFUSED)
 
 
 def map_name(name: str, spec: CollectionSpec) -> str:
