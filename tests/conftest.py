@@ -385,6 +385,22 @@ def has_connection_tracking_functions() -> bool:
     return None not in found
 
 
+@functools.cache
+def has_module_variable() -> bool:
+    """Whether the verifier follows the type of x_tables' own variable: that of 6.1 sees no struct behind a typedef."""
+    from aiobpf.btf import Variable
+    from aiobpf.kernel.btf import KernelBtfCache
+    from aiobpf.kernel.release import kernel_release
+
+    if kernel_release() < (6, 12):
+        return False
+
+    cache = KernelBtfCache()
+    found = cache.find("xt_recseq", Variable)
+    cache.close()
+    return found is not None and found.module is not None
+
+
 def refuses_trampolines() -> str | None:
     """A kernel that says EPERM to one who may do everything, and writes no log, was built to refuse them."""
     return "this kernel refuses trampolines (EPERM with every privilege)" if may_use_bpf() else None
@@ -436,6 +452,7 @@ FEATURES = {
     "work queues": Feature((6, 10), lambda: has_kernel_function("bpf_wq_init")),
     "live frames": Feature((5, 18), runs_live_frames),
     "modules": Feature((5, 11), tells_types_of_modules, modules_are_not_loaded),
+    "a module's variable": Feature((6, 12), has_module_variable, lambda: "no x_tables, or built in"),
     "connection tracking kfuncs": Feature((6, 2), has_connection_tracking_functions),
     "kernel variables": Feature((0, 0), tells_of_variables, lambda: "they need CONFIG_KALLSYMS_ALL and a newer pahole"),
     "kernel configuration": Feature((0, 0), tells_its_configuration, lambda: "no configuration file is installed"),

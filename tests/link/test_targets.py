@@ -119,6 +119,15 @@ async def test_functions_of_two_modules_and_of_the_kernel_are_called_in_one_prog
         assert (await coll.programs["is_tracked"].run(PACKET)).retval == 1
 
 
+@pytest.mark.requires("a module's variable")
+async def test_a_variable_of_a_module_is_read_by_its_type() -> None:
+    """Its address is of the module's BTF object, whose descriptor goes with it: the verifier knows the type."""
+    async with aiobpf.load(OBJECTS / "modules.bpf.o", programs=["read_variable"]) as coll:
+        read = (await coll.programs["read_variable"].run(PACKET)).retval
+        assert read >= 100
+        assert read % 2 == 0, "nobody is in the rules"
+
+
 @pytest.mark.requires("modules", "connection tracking kfuncs")
 async def test_a_prototype_that_differs_from_a_modules_is_shown_with_it() -> None:
     spec = aiobpf.read_spec(OBJECTS / "modules.bpf.o").programs["wrong_prototype"]

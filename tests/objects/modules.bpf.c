@@ -8,6 +8,10 @@
 struct nf_conn;
 struct nf_conn___init;
 
+typedef struct seqcount {
+	unsigned int sequence;
+} seqcount_t;
+
 struct bpf_xfrm_info {
 	__u32 if_id;
 	int link;
@@ -25,7 +29,7 @@ struct ct_options {
 extern void bpf_rcu_read_lock(void) __ksym;
 extern void bpf_rcu_read_unlock(void) __ksym;
 extern struct nf_conn *bpf_skb_ct_lookup(struct __sk_buff *skb, struct bpf_sock_tuple *tuple, __u32 tuple__sz,
-					 struct ct_options *opts, __u32 opts__sz) __ksym;
+					 struct ct_options *opts, __u32 opts__sz) __ksym __weak;
 extern struct nf_conn___init *bpf_skb_ct_alloc(struct __sk_buff *skb, struct bpf_sock_tuple *tuple, __u32 tuple__sz,
 					       struct ct_options *opts, __u32 opts__sz) __ksym;
 extern void bpf_ct_set_timeout(struct nf_conn___init *ct, __u32 timeout) __ksym;
@@ -35,6 +39,8 @@ extern void bpf_ct_release(struct nf_conn *ct) __ksym;
 /* Of nf_conntrack, with a parameter too many. */
 extern void bpf_ct_release___wrong(struct nf_conn *ct, int more) __ksym;
 extern int veth_no_such_function(int x) __ksym __weak;
+/* Of x_tables: odd while the CPU is in its rules. */
+extern const seqcount_t xt_recseq __ksym;
 
 __u64 sent;
 __u64 sent_too;
@@ -83,6 +89,8 @@ int is_tracked(struct __sk_buff *skb)
 
 	if (bpf_ksym_exists(veth_no_such_function))
 		return veth_no_such_function(1);
+	if (!bpf_ksym_exists(bpf_skb_ct_lookup))
+		return -9;
 	fill(&tuple, &options);
 	ct = bpf_skb_ct_lookup(skb, &tuple, sizeof(tuple.ipv4), &options, sizeof(options));
 	error = options.error;
@@ -116,6 +124,15 @@ int track(struct __sk_buff *skb)
 		return -2;
 	bpf_ct_release(ct);
 	return 0;
+}
+
+/* The sequence of the first CPU, above 100. */
+SEC("?tc")
+int read_variable(struct __sk_buff *skb)
+{
+	const seqcount_t *first = bpf_per_cpu_ptr(&xt_recseq, 0);
+
+	return first ? 100 + first->sequence : -1;
 }
 
 SEC("?tc")
