@@ -20,6 +20,7 @@ from aiobpf.btf.codec_shape import (
     Shape,
     ShapeReader,
     Text,
+    count_leaves,
     explicit_byte_order,
 )
 from aiobpf.errors import CodecError
@@ -33,8 +34,10 @@ if TYPE_CHECKING:
 
     from aiobpf.btf.types import Type
 
-_MAX_PADDED = 1 << 16
-"""Bytes that a record cut short is filled up to: a few bytes must not become millions of objects."""
+_MAX_PADDED = 1 << 20
+"""Bytes that a record cut short is filled up to."""
+_MAX_PADDED_PARTS = 1 << 16
+"""Objects of such a record: a few bytes must not become millions."""
 _MAX_EMPTY = 1 << 20
 
 
@@ -87,7 +90,7 @@ class Codec:
         rest = memoryview(buffer).cast("B")[max(offset, 0) :]
         if rest.nbytes < self.minimum_size or rest.nbytes >= self.size:
             raise CodecError(f"{self.name} takes {self.size} bytes, there are {rest.nbytes}")
-        if self.size > _MAX_PADDED:
+        if self.size > _MAX_PADDED or count_leaves(self._shape) > _MAX_PADDED_PARTS:
             raise CodecError(f"{self.name} takes {self.size} bytes, too many to fill up a record of {rest.nbytes}")
         return self._decoder.decode_one(bytes(rest).ljust(self.size, b"\0"), 0)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import lzma
 import struct
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -30,12 +32,15 @@ from aiobpf.btf import (
     size_of,
     strip_qualifiers,
 )
+from aiobpf.btf.compressed import decompressed
+from aiobpf.btf.elf_section import find_section
 from aiobpf.elf import read_spec
 from aiobpf.elf.file import ElfFile
 from aiobpf.errors import AsmError, BtfError, CodecError, CoreRelocationError
 from tests.fuzz.mutate_btf import mutate_btf
 from tests.fuzz.mutate_bytes import mutate_bytes, mutate_text
 from tests.fuzz.mutate_code import mutate_code
+from tests.fuzz.mutate_elf import mutate_elf
 from tests.fuzz.target import HERE, Target, join_parts, mutate_parts, object_files, split_parts
 
 if TYPE_CHECKING:
@@ -89,6 +94,25 @@ def read_types(data: bytes) -> None:
                 builder.add(found)
     with suppress(BtfError):
         Btf.from_bytes(builder.encode())
+
+
+def read_file(data: bytes) -> None:
+    """A file with BTF: compressed, in an ELF file, or as it is."""
+    plain = decompressed(data)
+    for name in (".BTF", ".BTF.base"):
+        section = find_section(plain, name)
+        if section is not None:
+            assert len(section) <= len(plain)
+            with suppress(BtfError):
+                Btf.from_bytes(section)
+
+
+def _file_seeds() -> Iterable[bytes]:
+    for data in object_files()[:6]:
+        yield data
+        yield gzip.compress(data, 1, mtime=0)
+        yield lzma.compress(data[:4000], preset=0)
+        yield b"\x7fELF\1\1\1" + data[7:]
 
 
 def read_split(data: bytes) -> None:
@@ -243,6 +267,7 @@ _ACCESS = mutate_text(
 
 TARGETS = (
     Target("btf", read_types, (BtfError,), btf_sections, mutate_btf),
+    Target("btf_file", read_file, (BtfError,), _file_seeds, mutate_elf),
     Target("header", write_header, (BtfError,), btf_sections, mutate_btf),
     Target("split_btf", read_split, (BtfError,), _pair_seeds, mutate_parts([mutate_btf, mutate_btf])),
     Target(

@@ -272,8 +272,10 @@ def test_arrays_of_a_gigabyte_are_a_number() -> None:
 
 
 def test_a_record_that_is_cut_short_becomes_no_million_objects() -> None:
-    found = Struct("e", 1 << 24, [Member("n", U32, 0), Member("a", Array(U32, U32, (1 << 22) - 1), 32)])
+    text = codec(Struct("e", 1 << 20, [Member("n", U32, 0), Member("a", Array(CHAR, U32, (1 << 20) - 4), 32)]))
+    found = Struct("e", 1 << 20, [Member("n", U32, 0), Member("a", Array(U32, U32, (1 << 18) - 1), 32)])
     with bounded():
+        assert text.decode(b"\1\0\0\0abc").a == "abc"  # a large buffer of which little was sent
         with pytest.raises(CodecError, match="too many to fill up"):
             codec(found).decode(bytes(8))
         with pytest.raises(CodecError):
