@@ -35,8 +35,12 @@ def installed_objects() -> list[Path]:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    if "foreign" in metafunc.fixturenames:
-        metafunc.parametrize("foreign", foreign_objects(), ids=lambda foreign: foreign.name)
+    for name, objects in (
+        ("newer", [each for each in foreign_objects() if each.name.startswith("trixie/")]),
+        ("installed", [each for each in foreign_objects() if not each.name.startswith("trixie/")]),
+    ):
+        if name in metafunc.fixturenames:
+            metafunc.parametrize(name, objects, ids=lambda each: each.name)
 
 
 @pytest.fixture
