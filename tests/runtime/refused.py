@@ -221,10 +221,11 @@ PROGRAMS = (
         asm.ldx(4, R6, R1, 0), asm.jgt(R6, 100, "here"), asm.mov(R7, 1), here(asm.mov(R0, R7)), asm.exit_()),
         levels=(1, 2)),
     Refused("no_result", "uninitialised-register", lambda: P(asm.mov(R6, 0), here(asm.exit_()))),
-    Refused("stack_unset", "uninitialised-stack", lambda: P(here(asm.ldx(8, R0, R10, -8)), *OUT), until=(6, 3)),
+    # Programs of who may do all read it since 6.3 (6715df8d5d24), which was carried back to 6.1.
+    Refused("stack_unset", "uninitialised-stack", lambda: P(here(asm.ldx(8, R0, R10, -8)), *OUT), until=(6, 1)),
     Refused("stack_unset_argument", "uninitialised-stack", lambda: P(
         asm.mov(R2, R10), asm.add(R2, -4), asm.load_map_ptr(R1, "table"), here(asm.call_helper("map_lookup_elem")),
-        *OUT), until=(6, 3)),
+        *OUT), until=(6, 1)),
     # --- what must be given back ------------------------------------------------------------------------------------
     Refused("leak", "unreleased-reference", lambda: P(*reserved(), asm.mov(R0, 0), here(asm.exit_())), levels=(1, 2)),
     Refused("leak_by_tail_call", "unreleased-reference", lambda: P(

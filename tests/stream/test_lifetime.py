@@ -45,7 +45,7 @@ def forget(streams: list[EventStream[Any]]) -> None:
     message = "the stream of map 'events' was never closed"
     with pytest.warns(ResourceWarning, match=message) as warned:  # noqa: PT031 it waits for the warning
         streams.clear()
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + 60
         while not warned.list and time.monotonic() < deadline:
             gc.collect()  # what ran the loop may refer to it in circles
             time.sleep(0.01)
