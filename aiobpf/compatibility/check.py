@@ -18,7 +18,7 @@ from aiobpf.btf import LINE, CoreRelocator
 from aiobpf.compatibility.externs import NEEDS, ExternAnswers, frozen_memories
 from aiobpf.compatibility.flags import map_flags, program_flags
 from aiobpf.compatibility.instruction_set import knows
-from aiobpf.compatibility.reachability import Constants, Reach, Refused, reach
+from aiobpf.compatibility.reachability import Budget, Constants, Reach, Refused, reach
 from aiobpf.compatibility.relocations import relocate_each
 from aiobpf.compatibility.report import Finding, KernelReport, Need, Report, Stage, Status, worst
 from aiobpf.compatibility.targets import attach_target
@@ -95,6 +95,7 @@ class _KernelCheck:
         self._memories = frozen_memories(spec.maps)
         if KCONFIG in spec.maps:
             self._memories[KCONFIG] = self._externs.configuration(spec.maps[KCONFIG].value_size, spec.externs.values())
+        self._budget = Budget()
         # One for all programs, as a load has it: what one relocation finds out narrows the candidates of the next.
         self._relocator = CoreRelocator(
             [kernel.btf],
@@ -116,7 +117,8 @@ class _KernelCheck:
                 findings += map_flags(map_, kernel)
             findings += self._other_options()
             for program in self._programs:
-                found = list(_ProgramCheck(program, kernel, self._externs, self._memories, self._relocator).findings())
+                checked = _ProgramCheck(program, kernel, self._externs, self._memories, self._relocator, self._budget)
+                found = list(checked.findings())
                 verdicts[program.name] = worst(each.verdict for each in found)
                 findings += found
         return KernelReport(kernel.name, kernel.version, kernel.btf.byte_order, verdicts, tuple(findings))
@@ -144,8 +146,10 @@ class _ProgramCheck:
         externs: ExternAnswers,
         memories: dict[str, Memory],
         relocator: CoreRelocator,
+        budget: Budget,
     ) -> None:
         self._spec = spec
+        self._budget = budget
         self._kernel = kernel
         self._externs = externs
         self._memories = memories
@@ -179,7 +183,7 @@ class _ProgramCheck:
             byte_order=self._spec.byte_order,
             is_lazy=self._kernel.verifies_lazily,
         )
-        return reach(self._code, constants)
+        return reach(self._code, constants, self._budget)
 
     def _data_loads(self) -> dict[int, Value]:
         """Addresses of constants."""

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 _BUDGET: Final = 500_000
 """Instructions walked, all visits counted: a second or so. Loops end by themselves, since values only get vaguer."""
+_BUDGET_OF_ALL: Final = 4_000_000
+"""Of all programs of an object: real ones take some ten thousand each."""
 _SLOT: Final = struct.Struct("<BBhi")
 _SIZES: Final = {op.SIZE_B: 1, op.SIZE_H: 2, op.SIZE_W: 4, op.SIZE_DW: 8}
 
@@ -77,8 +79,26 @@ class Constants:
     """Whether global functions are verified only when they are called (6.8, 2afae08c9dcb); None: not known."""
 
 
-def reach(instructions: Instructions, constants: Constants) -> dict[int, Reach]:
-    """For each refused instruction, whether the verifier gets there.
+@final
+class Budget:
+    """What the programs of one object may cost together."""
+
+    __slots__ = ("_left",)
+
+    def __init__(self) -> None:
+        self._left = _BUDGET_OF_ALL
+
+    @property
+    def share(self) -> int:
+        """What the next program may cost."""
+        return min(_BUDGET, self._left)
+
+    def spend(self, steps: int) -> None:
+        self._left = max(self._left - steps, 0)
+
+
+def reach(instructions: Instructions, constants: Constants, budget: Budget | None = None) -> dict[int, Reach]:
+    """For each refused instruction, whether the verifier gets there. *budget* is that of the whole object.
 
     Invariant: any instructions give an answer after bounded work; what is too large for it is UNDECIDED.
     """
@@ -89,10 +109,11 @@ def reach(instructions: Instructions, constants: Constants) -> dict[int, Reach]:
     except AsmError:  # a function is missing: the loader will say so
         return dict.fromkeys(constants.refused, Reach.UNDECIDED)
     functions, others = _functions(instructions)
+    budget = budget or Budget()
     try:
-        found = _outcome(code, functions, constants, [0, *(others if constants.is_lazy is False else ())])
+        found = _outcome(code, functions, constants, [0, *(others if constants.is_lazy is False else ())], budget)
         if constants.is_lazy is None and others:
-            strict = _outcome(code, functions, constants, [0, *others])
+            strict = _outcome(code, functions, constants, [0, *others], budget)
             found = {slot: each if each is strict[slot] else Reach.UNDECIDED for slot, each in found.items()}
     except _GaveUpError:
         return dict.fromkeys(constants.refused, Reach.UNDECIDED)
@@ -107,13 +128,13 @@ def _functions(instructions: Instructions) -> tuple[list[int], list[int]]:
     return starts, others
 
 
-def _outcome(code: bytes, functions: list[int], constants: Constants, roots: list[int]) -> dict[int, Reach]:
-    walk = _Walk(code, functions, constants, roots, ANY)
-    walk.run()
+def _outcome(
+    code: bytes, functions: list[int], constants: Constants, roots: list[int], budget: Budget
+) -> dict[int, Reach]:
+    walk = _walked(_Walk(code, functions, constants, roots, ANY, budget.share), budget)
     if walk.undecided:
         # Where constants differ for what is not known here, what follows from them is not known either.
-        walk = _Walk(code, functions, constants, roots, UNDECIDED)
-        walk.run()
+        walk = _walked(_Walk(code, functions, constants, roots, UNDECIDED, budget.share), budget)
     answers = {}
     for slot in constants.refused:
         block = walk.reached.get(slot)
@@ -122,6 +143,14 @@ def _outcome(code: bytes, functions: list[int], constants: Constants, roots: lis
         else:
             answers[slot] = Reach.CERTAIN if walk.is_certain(block) else Reach.UNDECIDED
     return answers
+
+
+def _walked(walk: _Walk, budget: Budget) -> _Walk:
+    try:
+        walk.run()
+    finally:
+        budget.spend(walk.spent)
+    return walk
 
 
 class _GaveUpError(Exception):
@@ -133,7 +162,13 @@ class _Walk:
     """Block by block until nothing changes. A block is named by the slot where it begins."""
 
     def __init__(
-        self, code: bytes, functions: list[int], constants: Constants, roots: list[int], mixed: Unknown
+        self,
+        code: bytes,
+        functions: list[int],
+        constants: Constants,
+        roots: list[int],
+        mixed: Unknown,
+        limit: int,
     ) -> None:
         self._code = code
         self._slots = len(code) // 8
@@ -149,7 +184,8 @@ class _Walk:
         self._results: dict[int, Value] = {}
         self._continuations: dict[int, dict[int, State]] = {}
         self._leaders = self._find_leaders()
-        self._spent = 0
+        self._limit = limit
+        self.spent = 0
         self.edges: dict[int, set[int]] = {}
         self.undecided: set[int] = set()
         """Blocks that end in a branch which is not known here, though the verifier takes one side."""
@@ -193,8 +229,8 @@ class _Walk:
         return any(root in sure for root in self._roots)
 
     def _spend(self) -> None:
-        self._spent += 1
-        if self._spent > _BUDGET:
+        self.spent += 1
+        if self.spent > self._limit:
             raise _GaveUpError
 
     def _find_leaders(self) -> set[int]:

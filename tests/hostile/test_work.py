@@ -36,7 +36,7 @@ from aiobpf.btf import (
     format_type,
 )
 from aiobpf.btf.compressed import decompressed
-from aiobpf.compatibility.reachability import Constants, Reach, Refused, reach
+from aiobpf.compatibility.reachability import Budget, Constants, Reach, Refused, reach
 from aiobpf.elf import read_spec
 from aiobpf.elf.file import SHF_COMPRESSED, SHT_NOBITS
 from aiobpf.errors import BtfError, CodecError, CoreRelocationError, ElfError, NotSupportedError, SpecError
@@ -472,3 +472,12 @@ def test_a_program_that_loops_without_end_is_walked_for_a_while() -> None:
     last = code.slot_count - 2
     with bounded():
         assert reach(code, Constants(refused={last: Refused()}))[last] in Reach
+
+
+def test_many_programs_are_walked_within_one_budget() -> None:
+    budget = Budget()
+    for _ in range(100):
+        budget.spend(budget.share)
+    code = Instructions([asm.mov(asm.R1, 0), asm.call_helper(1), asm.exit_()])
+    assert reach(code, Constants(refused={1: Refused()}), budget) == {1: Reach.UNDECIDED}
+    assert reach(code, Constants(refused={1: Refused()}), Budget()) == {1: Reach.CERTAIN}
