@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from aiobpf.btf import Btf as Btf
     from aiobpf.collection import Attached as Attached
     from aiobpf.collection import Collection as Collection
+    from aiobpf.collection import UnknownNameError as UnknownNameError
     from aiobpf.collection.collection import load as load
     from aiobpf.compatibility import TargetKernel as TargetKernel
     from aiobpf.compatibility import check as check
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from aiobpf.errors import BtfError as BtfError
     from aiobpf.errors import ClosedError as ClosedError
     from aiobpf.errors import CodecError as CodecError
+    from aiobpf.errors import CompilerError as CompilerError
     from aiobpf.errors import CoreRelocationError as CoreRelocationError
     from aiobpf.errors import ElfError as ElfError
     from aiobpf.errors import IncompatibleTypeError as IncompatibleTypeError
@@ -42,8 +44,11 @@ if TYPE_CHECKING:
     from aiobpf.errors import MapKeyError as MapKeyError
     from aiobpf.errors import MapKeyExistsError as MapKeyExistsError
     from aiobpf.errors import MissingPrivilegeError as MissingPrivilegeError
+    from aiobpf.errors import NoSuchObjectError as NoSuchObjectError
     from aiobpf.errors import NotSupportedError as NotSupportedError
+    from aiobpf.errors import ObjectExistsError as ObjectExistsError
     from aiobpf.errors import SpecError as SpecError
+    from aiobpf.errors import StreamBusyError as StreamBusyError
     from aiobpf.errors import UnresolvedSymbolError as UnresolvedSymbolError
     from aiobpf.errors import VerifierError as VerifierError
     from aiobpf.kernel import features as features
@@ -72,13 +77,14 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "aiobpf.btf": "Btf",
-    "aiobpf.collection": "Attached Collection load",
+    "aiobpf.collection": "Attached Collection UnknownNameError load",
     "aiobpf.compatibility": "TargetKernel check",
     "aiobpf.elf": "read_spec",
     "aiobpf.errors": (
-        "AsmError BpfError BtfError ClosedError CodecError CoreRelocationError ElfError IncompatibleTypeError "
-        "KernelError MapFullError MapKeyError MapKeyExistsError MissingPrivilegeError NotSupportedError SpecError "
-        "UnresolvedSymbolError VerifierError"
+        "AsmError BpfError BtfError ClosedError CodecError CompilerError CoreRelocationError ElfError "
+        "IncompatibleTypeError KernelError MapFullError MapKeyError MapKeyExistsError MissingPrivilegeError "
+        "NoSuchObjectError NotSupportedError ObjectExistsError SpecError StreamBusyError UnresolvedSymbolError "
+        "VerifierError"
     ),
     "aiobpf.kernel.btf": "KernelBtfCache kernel_btf",
     "aiobpf.link": "Link",

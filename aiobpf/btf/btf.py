@@ -361,7 +361,7 @@ class _Types(Sequence[Type]):
 
 def _contents(path: str | PathLike[str]) -> bytes | mmap:
     """The file, mapped where that is safe or needed: one that shrinks while it is mapped ends the process (SIGBUS)."""
-    with open(path, "rb") as file:
+    with open(fspath(path), "rb") as file:
         if file.read(4) == ELF_MAGIC or fspath(path).startswith("/sys/"):
             size = fstat(file.fileno()).st_size
             if size:

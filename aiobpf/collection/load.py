@@ -102,13 +102,16 @@ def load_collection(source: CollectionSpec | str | PathLike[str] | bytes, plan: 
     spec = source if isinstance(source, CollectionSpec) else read_spec(source)
     operations = StructOpsPlan.of(spec, plan.programs)
     chosen = _chosen(spec, plan, operations)
-    for argument, given, known in (
-        ("replace_maps", plan.replace_maps, spec.maps),
-        ("attach_programs", plan.options.attach_programs, spec.programs),
+    for argument, given, known, kind in (
+        ("replace_maps", plan.replace_maps, spec.maps, Map),
+        ("attach_programs", plan.options.attach_programs, spec.programs, Program),
     ):
         unknown = [name for name in given if name not in known]
         if unknown:
             raise SpecError(f"{argument} has {', '.join(map(repr, unknown))}, which the object does not have")
+        for name, value in given.items():
+            if not isinstance(value, kind):
+                raise SpecError(f"{argument}[{name!r}] is a {kind.__name__}, not {value!r}")
     loaded = Loaded(spec)
     try:
         with LoadContext(plan.options, spec.types) as context:

@@ -45,7 +45,7 @@ def read_spec(source: str | PathLike[str] | bytes | bytearray | memoryview) -> C
     """
     if isinstance(source, bytes | bytearray | memoryview):
         return _read(ElfFile(source))
-    with open(source, "rb") as file:
+    with open(fspath(source), "rb") as file:  # not a descriptor of somebody's, which would be closed
         data = file.read()
     try:
         return _read(ElfFile(data))

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, TypeAlias, final
 
 from attrs import frozen
 
+from aiobpf.errors import SpecError
 from aiobpf.kernel.btf_probes import BTF_PROBES, PLAIN_BTF
 from aiobpf.kernel.fd import OwnedFd
 from aiobpf.kernel.feature_probes import PROBES, probe_map_type, probe_program_type
@@ -124,9 +125,13 @@ class KernelFeatures:
         elif isinstance(feature, Feature):
             answer = self._try(lambda: PROBES[feature.name](self._token), feature.since)
         else:
-            data = BTF_PROBES[feature.name]
+            data = BTF_PROBES.get(getattr(feature, "name", ""))
+            if data is None:
+                kinds = "a Feature, BtfFeature, MapType or ProgramType"
+                raise SpecError(f"there is no probe for {feature!r}: it takes {kinds}")
+            make = data
             since = feature.value.rpartition(", ")[2]
-            answer = self._try(lambda: load_btf(data(), token=self._token), since)
+            answer = self._try(lambda: load_btf(make(), token=self._token), since)
         if not isinstance(answer, Inconclusive):
             self._known[type(feature), feature] = answer
         return answer

@@ -2,20 +2,42 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from os import PathLike
+from typing import TYPE_CHECKING, Any
 
-from attrs import Factory, frozen
+from attrs import Attribute, Factory, field, frozen
+
+from aiobpf.btf import Btf
+from aiobpf.errors import SpecError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from os import PathLike
+    from collections.abc import Callable, Mapping
 
     from anyio import CapacityLimiter
 
-    from aiobpf.btf import Btf
     from aiobpf.kernel.btf import KernelBtfCache
     from aiobpf.runtime.kconfig_values import Kconfig
     from aiobpf.runtime.program import Program
+
+_LARGEST_LOG = (1 << 30) - 1  # UINT_MAX >> 2, since 5.12 (kernel/bpf/log.c: bpf_verifier_log_attr_valid)
+
+
+def _of_kind(what: str, *kinds: type) -> Callable[[object, Attribute[Any], Any], None]:
+    """Refuses a value of another kind before anything is loaded: it would fail in the middle, by an attribute."""
+
+    def check(options: object, attribute: Attribute[Any], value: Any) -> None:
+        if value is not None and (not isinstance(value, kinds) or isinstance(value, bool)):
+            raise SpecError(f"{attribute.name} is {what}, not {value!r}")
+
+    return check
+
+
+def _between(least: int, most: int) -> Callable[[object, Attribute[Any], Any], None]:
+    def check(policy: object, attribute: Attribute[Any], value: Any) -> None:
+        if not isinstance(value, int) or not least <= value <= most:
+            raise SpecError(f"a log's {attribute.name} is a number from {least} to {most}, not {value!r}")
+
+    return check
 
 
 @frozen
@@ -30,9 +52,9 @@ class LogPolicy:
     program refused there is asked about once more at level 2, if its log fits.
     """
 
-    level: int = 1
-    size: int = 1 << 16
-    max_size: int = 1 << 24
+    level: int = field(default=1, validator=_between(1, 7))
+    size: int = field(default=1 << 16, validator=_between(128, _LARGEST_LOG))
+    max_size: int = field(default=1 << 24, validator=_between(128, _LARGEST_LOG))
     """Before 5.12 no kernel takes more. A program of a million verified instructions can fill three times that."""
     always: bool = False
     """Ask for the log in the first try already, at this level alone."""
@@ -48,10 +70,12 @@ class LoadOptions:
     fentry and fexit of a program), by the name of the one that attaches.
     """
 
-    kernel_btf: Btf | str | PathLike[str] | None = None
+    kernel_btf: Btf | str | PathLike[str] | None = field(
+        default=None, validator=_of_kind("a Btf or the path of a file", Btf, str, PathLike)
+    )
     btf_cache: KernelBtfCache | None = None
-    token: int | None = None
+    token: int | None = field(default=None, validator=_of_kind("the fd of a BPF token", int))
     kconfig: Kconfig | None = None
-    log: LogPolicy = LogPolicy()
+    log: LogPolicy = field(default=LogPolicy(), validator=_of_kind("a LogPolicy", LogPolicy))
     attach_programs: Mapping[str, Program] = Factory(dict)
     limiter: CapacityLimiter | None = None

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
     from aiobpf.btf import Btf
     from aiobpf.kernel import OwnedFd, ProgramStats, TestRun
+    from aiobpf.runtime import program_info
     from aiobpf.runtime.map import Map
-    from aiobpf.runtime.program_info import ProgramInfo
     from aiobpf.spec import ProgramSpec
 
 C = TypeVar("C", bound=Closeable)
@@ -203,7 +203,7 @@ class Program:
             subject=f"program {self.name!r}",
         )
 
-    async def info(self, *, names: bool = False) -> ProgramInfo:
+    async def info(self, *, names: bool = False) -> program_info.ProgramInfo:
         """What the kernel says of the program: its instructions with symbols and source lines, its machine code.
 
         With *names* also the kernel's functions that it calls are named: helpers, kfuncs, and what the verifier put in

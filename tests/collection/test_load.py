@@ -16,7 +16,15 @@ import pytest
 
 import aiobpf
 from aiobpf.btf import minimal_btf
-from aiobpf.errors import ClosedError, CodecError, ElfError, NotSupportedError, SpecError, UnresolvedSymbolError
+from aiobpf.errors import (
+    BtfError,
+    ClosedError,
+    CodecError,
+    ElfError,
+    NotSupportedError,
+    SpecError,
+    UnresolvedSymbolError,
+)
 from aiobpf.kernel.ids import ObjectKind, all_ids, map_by_id, program_by_id
 from aiobpf.kernel.info import map_info, program_info
 from aiobpf.kernel.release import kernel_version_code
@@ -393,6 +401,32 @@ async def test_files_that_are_no_objects_have_named_errors(tmp_path: Path) -> No
         await aiobpf.Collection.load(bad)
     with pytest.raises(FileNotFoundError):
         await aiobpf.Collection.load(tmp_path / "absent.o")
+
+
+@pytest.mark.parametrize(
+    ("options", "match"),
+    [
+        ({"replace_maps": {"table": 5}}, r"replace_maps\['table'\] is a Map, not 5"),
+        ({"attach_programs": {"first": "x"}}, r"attach_programs\['first'\] is a Program, not 'x'"),
+        ({"kernel_btf": 3}, "kernel_btf is a Btf or the path of a file, not 3"),
+        ({"kernel_btf": "/nowhere/vmlinux"}, "kernel_btf: .*'/nowhere/vmlinux'"),
+        ({"token": "bpffs"}, "token is the fd of a BPF token, not 'bpffs'"),
+        ({"log": 2}, "log is a LogPolicy, not 2"),
+        ({"programs": ["frist"]}, "no program 'frist'"),
+        ({"programs": "first"}, r"programs=\['first'\]"),
+    ],
+    ids=lambda value: "-".join(value) if isinstance(value, dict) else "",
+)
+async def test_an_option_that_is_none_is_named_before_anything_is_loaded(options: dict[str, Any], match: str) -> None:
+    spec = aiobpf.read_spec(OBJECTS / "core.bpf.o") if isinstance(options.get("kernel_btf"), str) else subprograms()
+    with pytest.raises((SpecError, BtfError), match=match):
+        await aiobpf.Collection.load(spec, **options)
+
+
+@pytest.mark.parametrize("options", [{"level": 0}, {"level": 8}, {"size": 64}, {"max_size": 1 << 30}])
+def test_a_log_that_no_kernel_writes_is_refused(options: dict[str, int]) -> None:
+    with pytest.raises(SpecError, match="a number from"):
+        aiobpf.LogPolicy(**options)
 
 
 async def test_a_forgotten_collection_warns_and_leaks_nothing() -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from aiobpf.asm import REFERENCE, SYMBOL, Reference
-from aiobpf.btf import CORE_RELOCATION, FUNCTION_INFO, LINE, CoreRelocationKind, Linkage
+from aiobpf.btf import CORE_RELOCATION, FUNCTION_INFO, LINE, Btf, CoreRelocationKind, Linkage
 from aiobpf.elf import read_spec
 from aiobpf.uapi import AttachType, ProgramType
 
@@ -224,6 +224,14 @@ def test_reading_by_path_and_by_any_buffer(objects: Path) -> None:
 def test_a_file_that_is_not_there_is_an_os_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         read_spec(tmp_path / "none.o")
+
+
+def test_a_descriptor_is_no_path_and_stays_open(objects: Path) -> None:
+    with (objects / "globals.bpf.o").open("rb") as file:
+        for read_it in (read_spec, Btf.from_file):
+            with pytest.raises(TypeError):
+                read_it(file.fileno())  # type: ignore[arg-type]
+        assert file.read(4) == b"\x7fELF"
 
 
 def test_a_real_object_takes_at_most_64_bytes_an_instruction(embedded: Callable[[str], bytes]) -> None:

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from aiobpf.errors import KernelError, MissingPrivilegeError, NotSupportedError, kernel_error
+from aiobpf.errors import KernelError, MissingPrivilegeError, NotSupportedError, SpecError, kernel_error
 from aiobpf.kernel import (
     Capability,
     Feature,
@@ -23,7 +23,7 @@ from aiobpf.kernel import (
     supports_btf,
 )
 from aiobpf.kernel import capabilities as capabilities_module
-from aiobpf.uapi import MapType, ProgramType
+from aiobpf.uapi import AttachType, MapType, ProgramType
 
 
 @pytest.mark.parametrize("number", [errno.EPERM, errno.EMFILE, errno.ENOMEM, errno.EAGAIN])
@@ -242,3 +242,5 @@ async def test_the_public_probe_answers_in_classes() -> None:
     assert isinstance(await aiobpf.features.probe(MapType.HASH), Supported)
     assert isinstance(await aiobpf.features.probe(ProgramType.XDP), Supported)
     assert isinstance(await aiobpf.features.probe(Feature.BTF), Supported)
+    with pytest.raises(SpecError, match=r"there is no probe for <AttachType\.XDP"):
+        await aiobpf.features.probe(AttachType.XDP)  # type: ignore[arg-type]
