@@ -193,8 +193,8 @@ def test_names_are_found_by_kind() -> None:
 
 
 def test_names_are_listed_by_kind_and_beginning_without_making_a_type() -> None:
-    types = [Struct("thing", 4), Struct("thin", 1), Typedef("thinner", INT), Enum("a", 4), Enum("b", 8), Struct("", 2)]
-    btf = Btf.from_bytes(encoded(types))
+    thing, thin, thinner = Struct("thing", 4), Struct("thin", 1), Typedef("thinner", INT)
+    btf = Btf.from_bytes(encoded([thing, thin, thinner, Enum("a", 4), Enum("b", 8), Struct("", 2)]))
     assert btf.names(Struct) == ["thing", "thin", ""]
     assert btf.names(Struct, "thi") == ["thing", "thin"]
     assert btf.names(Struct, "thing") == ["thing"]

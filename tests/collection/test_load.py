@@ -322,7 +322,7 @@ async def test_kernel_configuration_is_read_into_kconfig() -> None:
 
 
 async def test_given_options_come_before_the_kernels_configuration() -> None:
-    options = {
+    options: dict[str, str | int | None] = {
         "CONFIG_HZ": 77,
         "CONFIG_BPF_SYSCALL": "n",
         "CONFIG_IPV6": "m",
@@ -330,7 +330,8 @@ async def test_given_options_come_before_the_kernels_configuration() -> None:
         "CONFIG_NO_SUCH_OPTION": True,
     }
     text = 'CONFIG_HZ=77\nCONFIG_BPF_SYSCALL=n\nCONFIG_IPV6=m\nCONFIG_CC_VERSION_TEXT="Q"\nCONFIG_NO_SUCH_OPTION=y\n'
-    for given in (options, text):
+    either: tuple[dict[str, str | int | None] | str, ...] = (options, text)
+    for given in either:
         async with aiobpf.load(OBJECTS / "externs.bpf.o", programs=["configuration"], kconfig=given) as coll:
             async with coll.attach():
                 for _ in range(50):
