@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from aiobpf.btf.btf import Btf as Btf
     from aiobpf.btf.builder import BtfBuilder as BtfBuilder
     from aiobpf.btf.c_header import format_header as format_header
+    from aiobpf.btf.codec_union import UnionValue as UnionValue
     from aiobpf.btf.codecs import Codec as Codec
     from aiobpf.btf.codecs import codec as codec
     from aiobpf.btf.core_access import describe_relocation as describe_relocation
@@ -123,6 +124,7 @@ __all__ = [
     "TypeTag",
     "Typedef",
     "Union",
+    "UnionValue",
     "Unknown",
     "Variable",
     "Void",
@@ -158,6 +160,7 @@ _HOMES = {
     "btf": "Btf",
     "builder": "BtfBuilder",
     "core_access": "describe_relocation",
+    "codec_union": "UnionValue",
     "codecs": "Codec codec",
     "core_fixup": "Fixup",
     "core_match": "essential_name types_compatible",

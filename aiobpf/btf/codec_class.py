@@ -94,12 +94,13 @@ def zero(shape: Shape) -> Any:
     return shape.python_type()
 
 
-def make_union_class(record: Record) -> type:
+def make_union_class(record: Record, base: type[UnionValue] = UnionValue) -> type:
     """A class that keeps the union's bytes and reads an alternative when it is asked for."""
-    (name,) = python_names([record.name])
+    (name,) = python_names([record.name if base is UnionValue else base.__name__])
     fields = {field.attribute: field for field in record.fields}
-    namespace = {"__slots__": (), "__module__": __name__, "_record": record, "_fields": fields, "_decoders": {}}
-    return type(name, (UnionValue,), namespace)
+    module = __name__ if base is UnionValue else base.__module__
+    namespace = {"__slots__": (), "__module__": module, "_record": record, "_fields": fields, "_decoders": {}}
+    return type(name, (base,), namespace)
 
 
 class Parameter(NamedTuple):
@@ -110,6 +111,8 @@ class Parameter(NamedTuple):
     is_required: bool
     is_keyword: bool
     annotation: object
+    member: str | None = None
+    """What the struct calls it, where that is no name for an attribute: ``metadata={"member": "__state"}``."""
 
 
 def parameters_of(python_type: type) -> list[Parameter]:
@@ -117,7 +120,14 @@ def parameters_of(python_type: type) -> list[Parameter]:
     hints = _hints(python_type)
     if attrs.has(python_type):
         return [
-            Parameter(each.name, each.alias, each.default is attrs.NOTHING, each.kw_only, hints.get(each.name))
+            Parameter(
+                each.name,
+                each.alias,
+                each.default is attrs.NOTHING,
+                each.kw_only,
+                hints.get(each.name),
+                each.metadata.get("member"),
+            )
             for each in attrs.fields(python_type)
             if each.init
         ]
@@ -130,6 +140,7 @@ def parameters_of(python_type: type) -> list[Parameter]:
                 each.default is missing and each.default_factory is missing,
                 bool(each.kw_only),
                 hints.get(each.name),
+                each.metadata.get("member"),
             )
             for each in dataclasses.fields(python_type)
             if each.init
@@ -152,16 +163,20 @@ def bind_class(record: Record, python_type: type) -> Record:
     """*record* with values of *python_type*, which takes the fields that it has a name for.
 
     A field's annotation may ask for another reading: a class for a nested struct, list[class] for an array of them, an
-    enum for a number, bytes for char[], str for u8[], int for an enum. Raises CodecError for a parameter without
-    default that the struct has no field for.
+    enum for a number, bytes for char[], str for u8[], int for an enum, a subclass of UnionValue for a union. Raises
+    CodecError for a parameter without default that the struct has no field for.
     """
-    by_name = {field.attribute: field for field in record.fields} | {field.name: field for field in record.fields}
+    by_attribute = {field.attribute: field for field in record.fields}
+    by_name = {field.name: field for field in record.fields} | by_attribute
     fields: list[Field] = []
     arguments: list[int] = []
     keywords: list[tuple[str, int]] = []
     skipped = False
     for parameter in parameters_of(python_type):
-        field = by_name.get(parameter.attribute) or by_name.get(parameter.argument)
+        if parameter.member is not None:
+            field = by_attribute.get(parameter.member) or by_name.get(parameter.member)
+        else:
+            field = by_name.get(parameter.attribute) or by_name.get(parameter.argument)
         if field is None:
             if parameter.is_required:
                 raise CodecError(
@@ -169,7 +184,7 @@ def bind_class(record: Record, python_type: type) -> Record:
                 )
             skipped = True  # what comes after can only be given by name
             continue
-        shape = _adapt(field.shape, parameter.annotation)
+        shape = adapt(field.shape, parameter.annotation)
         if parameter.is_keyword or skipped:
             keywords.append((parameter.argument, len(fields)))
         else:
@@ -191,26 +206,56 @@ def is_record_class(python_type: object) -> bool:
     )
 
 
-def _adapt(shape: Shape, annotation: object) -> Shape:
+def adapt(shape: Shape, annotation: object) -> Shape:
+    """*shape* with values as *annotation* asks for them; *shape* itself where it asks for nothing else."""
     wanted = _first_class(annotation)
-    if isinstance(shape, Record) and is_record_class(wanted):
-        assert isinstance(wanted, type)
-        return bind_class(shape, wanted)
+    if isinstance(shape, Record) and isinstance(wanted, type):
+        if is_record_class(wanted):
+            return bind_class(shape, wanted)
+        return _bind_union(shape, wanted) if shape.is_union and issubclass(wanted, UnionValue) else shape
     if isinstance(shape, List) and not is_open_ended(shape):
-        inner = typing.get_args(annotation)
-        return List(_adapt(shape.element, inner[0]), shape.count) if inner else shape
+        inner = typing.get_args(_first_list(annotation))
+        return List(adapt(shape.element, inner[0]), shape.count) if inner else shape
     if isinstance(shape, Text) and wanted is bytes:
         return Blob(shape.size)
     if isinstance(shape, Blob) and wanted is str:
         return Text(shape.size)
     if isinstance(shape, Choice) and wanted is int:
         return shape.number
+    if not (isinstance(wanted, type) and issubclass(wanted, enum.Enum)):
+        return shape
+    if isinstance(shape, Bits):
+        if shape.choice is None:
+            return shape
+        choice = _choice(shape.choice.number, wanted)
+        return Bits(shape.size, shape.shift, shape.width, shape.is_signed, choice=choice)
     number = shape.number if isinstance(shape, Choice) else shape
-    if isinstance(number, (Number, Wide)) and isinstance(wanted, type) and issubclass(wanted, enum.Enum):
-        choice = Choice(wanted.__name__, number, {name: int(each.value) for name, each in wanted.__members__.items()})
-        choice.python_type = wanted
-        return choice
-    return shape
+    return _choice(number, wanted) if isinstance(number, (Number, Wide)) else shape
+
+
+def _choice(number: Number | Wide, wanted: type[enum.Enum]) -> Choice:
+    choice = Choice(wanted.__name__, number, {name: int(each.value) for name, each in wanted.__members__.items()})
+    choice.python_type = wanted
+    return choice
+
+
+def _bind_union(record: Record, wanted: type[UnionValue]) -> Record:
+    """*record* with values of a class derived from *wanted*, whose annotations may ask for other readings."""
+    hints = _hints(wanted)
+    fields = tuple(
+        Field(field.name, field.attribute, 0, adapt(field.shape, hints.get(field.attribute)), field.is_alternative)
+        for field in record.fields
+    )
+    bound = Record(record.name, record.size, fields, record.byte_order, is_union=True)
+    bound.python_type = make_union_class(bound, wanted)
+    return bound
+
+
+def _first_list(annotation: object) -> object:
+    """The list in *annotation*: itself, or the one of "list[int] | None"."""
+    if typing.get_origin(annotation) in {list, None}:
+        return annotation
+    return next((each for each in typing.get_args(annotation) if typing.get_origin(each) is list), annotation)
 
 
 def _first_class(annotation: object) -> object:

@@ -162,7 +162,7 @@ class _Writer:
 
     def _union(self, shape: Record, value: object, offset: int, path: str) -> None:
         if isinstance(value, UnionValue):
-            value = value.raw
+            value = value._content
         if isinstance(value, (bytes, bytearray, memoryview)):
             if len(value) > shape.size:
                 raise CodecError(f"{path}: {len(value)} bytes for a union of {shape.size}")
@@ -194,7 +194,22 @@ def _fields_of(shape: Record, value: object, path: str) -> list[tuple[str, objec
     try:
         return [(field.attribute, getattr(value, field.attribute)) for field in shape.fields]
     except AttributeError as error:
+        renamed = _renamed(type(value))
+        if not renamed:
+            raise CodecError(f"{path}: {error}") from error
+    try:
+        return [(each.attribute, getattr(value, renamed.get(each.attribute, each.attribute))) for each in shape.fields]
+    except AttributeError as error:
         raise CodecError(f"{path}: {error}") from error
+
+
+def _renamed(python_type: type) -> dict[str, str]:
+    """The attributes of a class whose metadata say which member they are, by that."""
+    from aiobpf.btf.codec_class import is_record_class, parameters_of
+
+    if not is_record_class(python_type):
+        return {}
+    return {each.member: each.attribute for each in parameters_of(python_type) if each.member is not None}
 
 
 def _integer(value: object, bits: int, is_signed: bool, path: str) -> int:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import struct
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, Any, final, get_origin
 from weakref import WeakKeyDictionary
 
-from aiobpf.btf.codec_class import bind_class, is_record_class
+from aiobpf.btf.codec_class import adapt
 from aiobpf.btf.codec_compile import DecodeOne, Decoder, open_end
 from aiobpf.btf.codec_encode import compile_encoder
 from aiobpf.btf.codec_shape import (
@@ -185,15 +185,16 @@ def _minimum_size(shape: Shape) -> int:
     return 0 if isinstance(shape, (Text, Blob, List)) else shape.size
 
 
-_CODECS: WeakKeyDictionary[Type, dict[tuple[str, type | None], Codec]] = WeakKeyDictionary()
+_CODECS: WeakKeyDictionary[Type, dict[tuple[str, object], Codec]] = WeakKeyDictionary()
 
 
-def codec(type: Type, *, byte_order: ByteOrder = "native", python_type: type | None = None) -> Codec:  # noqa: A002
+def codec(type: Type, *, byte_order: ByteOrder = "native", python_type: object = None) -> Codec:  # noqa: A002
     """The codec of *type*, for values in *byte_order*; the same one each time.
 
-    With *python_type* (an attrs class, dataclass or NamedTuple; or int, str or bytes for what can be read so) values
-    are of that class: its fields are matched with the members by name, and members that it has no field for are
-    skipped. Raises CodecError for a type without values (a function, void) and for one that no program could mean.
+    With *python_type* (an attrs class, dataclass or NamedTuple; or an enum, int, str or bytes for what can be read so;
+    ``list[...]`` of them) values are of that class: its fields are matched with the members by name, or by that in
+    their metadata (``{"member": "__state"}``), and members that it has no field for are skipped. Raises CodecError for
+    a type without values (a function, void) and for one that no program could mean.
     """
     order = explicit_byte_order(byte_order)
     made = _CODECS.get(type)
@@ -210,16 +211,14 @@ def codec(type: Type, *, byte_order: ByteOrder = "native", python_type: type | N
     return found
 
 
-def _bound(shape: Shape, python_type: type, type: Type) -> Shape:  # noqa: A002
-    if isinstance(shape, Record) and is_record_class(python_type):
-        return bind_class(shape, python_type)
+def _bound(shape: Shape, python_type: object, type: Type) -> Shape:  # noqa: A002
     if isinstance(shape, (Text, Blob)) and python_type in {str, bytes}:
         return Text(shape.size) if python_type is str else Blob(shape.size)
-    if isinstance(shape, Choice) and python_type is int:
-        return shape.number
-    if Codec(shape, "", "little").python_type is python_type:
-        return shape
-    raise CodecError(f"{type!r} cannot be read as {python_type.__qualname__}")
+    adapted = adapt(shape, python_type)
+    own = Codec(shape, "", "little").python_type
+    if adapted is not shape or (get_origin(python_type) or python_type) is own:
+        return adapted
+    raise CodecError(f"{type!r} cannot be read as {getattr(python_type, '__qualname__', python_type)}")
 
 
 def _name(type: Type, shape: Shape) -> str:  # noqa: A002

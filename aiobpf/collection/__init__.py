@@ -1,7 +1,13 @@
 """A whole object: loaded, attached, streamed under one owner."""
 
+from typing import TYPE_CHECKING
+
 from aiobpf.collection.attached import Attached
+from aiobpf.collection.bindings import Bindings, LoadArguments, open_bindings
 from aiobpf.collection.collection import Collection, load
 from aiobpf.collection.names import Names, UnknownNameError
 
-__all__ = ["Attached", "Collection", "Names", "UnknownNameError", "load"]
+if TYPE_CHECKING:
+    from aiobpf.collection.collection import Source as Source
+
+__all__ = ["Attached", "Bindings", "Collection", "LoadArguments", "Names", "UnknownNameError", "load", "open_bindings"]

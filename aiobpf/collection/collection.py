@@ -6,7 +6,7 @@ import warnings
 from typing import TYPE_CHECKING, Any, TypeVar, cast, final
 
 from aiobpf.collection.attached import Attached, attach_by_themselves, attach_each
-from aiobpf.collection.binding import bound_fields, fill
+from aiobpf.collection.binding import COLLECTION, bound_fields, fill, typed
 from aiobpf.collection.load import LoadPlan, load_collection
 from aiobpf.collection.names import Names
 from aiobpf.errors import ClosedError, SpecError
@@ -173,12 +173,32 @@ class Collection:
 
             monitor = coll.bind(Monitor)
 
+        ``Map[Key, Counters]``, ``Map[int, PerCpu[Counters]]`` and ``Variable[Limits]`` have keys and values of these
+        classes, which are matched with the BTF types as `aiobpf.btf.codec` does it. An annotation Collection is the
+        collection itself. ``__bpf_names__`` maps an attribute to the object's name for it, where they differ.
+
         An attrs class, a dataclass or a NamedTuple is made by its constructor, another one without arguments; class
         variables are left alone. SpecError names what the collection does not have, or has as something else.
         """
+        from aiobpf.collection.bindings import Bindings
+
         self._open()
-        kinds: dict[Any, Names[Any]] = {Map: self.maps, Program: self.programs, Variable: self.variables}
-        filled: B = fill(cls, {name: kinds[kind][name] for name, kind in bound_fields(cls).items()})
+        kinds: dict[str, tuple[Names[Any], Any]] = {
+            "Map": (self.maps, self.spec.maps),
+            "Program": (self.programs, self.spec.programs),
+            "Variable": (self.variables, self.spec.variables),
+        }
+        leaves_out = issubclass(cls, Bindings)
+        values: dict[str, object] = {}
+        for attribute, wanted in bound_fields(cls).items():
+            if wanted.kind == COLLECTION:
+                values[attribute] = self
+                continue
+            names, declared = kinds[wanted.kind]
+            if leaves_out and wanted.name not in names and wanted.name in declared:
+                continue  # not chosen to be loaded
+            values[attribute] = typed(names[wanted.name], wanted, f"{cls.__name__}.{attribute}")
+        filled: B = fill(cls, values)
         return filled
 
     def __repr__(self) -> str:

@@ -70,7 +70,7 @@ class Loaded:
 
     def release(self, owned: object) -> None:
         for i, candidate in enumerate(self._owned):
-            if candidate is owned:
+            if candidate is owned or (isinstance(candidate, Map) and candidate.shares_fd(owned)):
                 del self._owned[i]
                 return
         raise SpecError(f"{owned!r} does not belong to this collection")

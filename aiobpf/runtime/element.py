@@ -24,6 +24,8 @@ PER_CPU_TYPES = frozenset(
 )
 MAP_IN_MAP_TYPES = frozenset({MapType.ARRAY_OF_MAPS, MapType.HASH_OF_MAPS})
 FD_VALUE_TYPES = MAP_IN_MAP_TYPES | {MapType.PROG_ARRAY, MapType.PERF_EVENT_ARRAY, MapType.CGROUP_ARRAY}
+STREAMED_TYPES = frozenset({MapType.RINGBUF, MapType.PERF_EVENT_ARRAY})
+"""Whose BTF type of values is that of their events."""
 BTF_TYPES = frozenset(
     {MapType.SK_STORAGE, MapType.INODE_STORAGE, MapType.TASK_STORAGE, MapType.CGRP_STORAGE, MapType.STRUCT_OPS}
 )
@@ -176,18 +178,23 @@ class PerCpuElement:
         return PerCpu([decode(buffer, offset + cpu * stride) for cpu in range(self.cpus)])
 
 
-def key_codec(type_: MapType, size: int, btf_type: Type | None) -> ElementCodec:
-    """How keys of a map of *type_* with *size* bytes are written."""
+def key_codec(type_: MapType, size: int, btf_type: Type | None, python_type: object = None) -> ElementCodec:
+    """How keys of a map of *type_* with *size* bytes are written; as *python_type* where that is not None."""
     if type_ in KEYLESS_TYPES:
         return NoKeyElement(type_)
-    return _plain(size, btf_type, IndexElement() if type_ in INDEXED_TYPES and size == 4 else None)
+    return _plain(size, btf_type, IndexElement() if type_ in INDEXED_TYPES and size == 4 else None, python_type)
 
 
-def value_codec(type_: MapType, size: int, btf_type: Type | None, possible_cpus: int) -> ElementCodec:
-    """How values of a map of *type_* with *size* bytes are written; *possible_cpus* counts for per-CPU types."""
+def value_codec(
+    type_: MapType, size: int, btf_type: Type | None, possible_cpus: int, python_type: object = None
+) -> ElementCodec:
+    """How values of a map of *type_* with *size* bytes are written; *possible_cpus* counts for per-CPU types.
+
+    They are read as *python_type* where that is not None; of a per-CPU map it is that of one CPU's value.
+    """
     if type_ in FD_VALUE_TYPES:
         return FdElement()
-    plain = _plain(size, btf_type, None)
+    plain = _plain(size, btf_type, None, python_type)
     return PerCpuElement(plain, possible_cpus) if type_ in PER_CPU_TYPES else plain
 
 
@@ -198,12 +205,19 @@ def element_size(type_: MapType, size: int, possible_cpus: int) -> int:
     return ((size + 7) & ~7) * possible_cpus if type_ in PER_CPU_TYPES else size
 
 
-def _plain(size: int, btf_type: Type | None, fallback: ElementCodec | None) -> ElementCodec:
+def _plain(size: int, btf_type: Type | None, fallback: ElementCodec | None, python_type: object = None) -> ElementCodec:
     if btf_type is not None:
         try:
             typed = codec(btf_type)
         except CodecError:  # a type without a value (a function, a forward declaration): its bytes are still there
             typed = None
         if typed is not None and typed.size == size:
+            if python_type is not None:
+                assert btf_type is not None
+                typed = codec(btf_type, python_type=python_type)
             return cast("ElementCodec", typed)  # pyright does not see through its cached properties
-    return fallback if fallback is not None else BytesElement(size)
+    found = fallback if fallback is not None else BytesElement(size)
+    if python_type not in {None, int if fallback is not None else bytes}:
+        name = getattr(python_type, "__qualname__", python_type)
+        raise CodecError(f"it has no BTF type there of {size} bytes: nothing says how to read it as {name}")
+    return found

@@ -5,7 +5,9 @@ What may take long (creating a large map, closing it) is awaited. What is not ab
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar, cast, final
+import copy
+from types import GenericAlias
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast, final, overload
 
 from aiobpf import kernel
 from aiobpf.errors import (
@@ -17,6 +19,7 @@ from aiobpf.errors import (
 )
 from aiobpf.kernel.worker import in_worker
 from aiobpf.runtime.attach import Closeable, MapAttachKind, Opening
+from aiobpf.runtime.element import STREAMED_TYPES, key_codec, value_codec
 from aiobpf.runtime.map_batch import Batches, numpy_arrays
 from aiobpf.runtime.map_cpu import lookup_cpu, update_cpu
 from aiobpf.runtime.map_handle import MapHandle
@@ -27,23 +30,43 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
     from os import PathLike
 
+    from typing_extensions import TypeVar as DefaultTypeVar
+
     from aiobpf.runtime.element import PerCpuElement
     from aiobpf.spec import MapSpec
 
+    K = DefaultTypeVar("K", default=Any)
+    V = DefaultTypeVar("V", default=Any)
+    W = DefaultTypeVar("W", default=V)
+else:  # typing has no defaults before Python 3.13; nothing asks for them at run time
+    K, V, W = TypeVar("K"), TypeVar("V"), TypeVar("W")
+
 _MISSING: Any = object()
+A = TypeVar("A")
+B = TypeVar("B")
 C = TypeVar("C", bound=Closeable)
+D = TypeVar("D")
 
 
 @final
-class Map(MapHandle):
+class Map(MapHandle, Generic[K, V, W]):
     """A map, and the one owner of its fd, from the constructor's call on and also if that fails.
 
     A mapping by subscript, `get`, `update`, `pop`, iteration; there is no ``len()``, since a hash map's size is known
     only by walking it. Keys and values are typed by BTF (see `aiobpf.runtime.element`); values of a per-CPU map are
     `PerCpu`, those of a map-in-map are Maps that the caller closes.
+
+    To a type checker a Map is one of anything, unless it is annotated: ``Map[K, V]`` has keys K and values V, and
+    ``Map[K, V, W]`` takes W where values are written (programs into a program array, one value for all CPUs).
+    `Collection.bind` makes it true.
     """
 
     __slots__ = ()
+
+    if not TYPE_CHECKING:  # Map[int, Event], without the third
+
+        def __class_getitem__(cls, parameters: Any) -> GenericAlias:
+            return GenericAlias(cls, parameters)
 
     @classmethod
     def create(
@@ -68,6 +91,24 @@ class Map(MapHandle):
             raise SpecError(f"map {self.name!r} is a {self.type.name} map, which says no place to attach to{way_out}")
         return Opening(lambda: chosen.attach_map(self))
 
+    def typed(self, key: type[A] | None = None, value: type[B] | None = None) -> Map[A, B]:
+        """The same map with keys and values read as classes of the user's, by the rules of `aiobpf.btf.codec`.
+
+        None leaves them as they are. *value* is that of one CPU's value in a per-CPU map, and of the events of a ring
+        buffer or perf event array. It is no second owner: the two are closed together. CodecError where the map's
+        types do not fit.
+        """
+        found = cast("Map[A, B]", copy.copy(self))
+        found._encode_key = found._encode_value = found._decode_value = None
+        found.value_class = value
+        try:
+            found._key_codec = key_codec(self.type, self.key_size, self.key_type, key)
+            if self.type not in STREAMED_TYPES:
+                found._value_codec = value_codec(self.type, self.value_size, self.value_type, self._cpus, value)
+        except CodecError as error:
+            raise self._misfit(error) from error
+        return found
+
     # --- one element --------------------------------------------------------------------------------------------------
 
     def _key_encoder(self) -> Callable[[Any], bytes]:
@@ -82,22 +123,22 @@ class Map(MapHandle):
         self._decode_value = found = self.value_codec.decode
         return found
 
-    def __getitem__(self, key: Any) -> Any:
+    def __getitem__(self, key: K) -> V:
         try:
             raw_key = (self._encode_key or self._key_encoder())(key)
         except CodecError as error:
             raise self._misfit(error) from error
         if self._holds_maps:
-            inner = lookup_inner(self, raw_key)
+            inner: Any = lookup_inner(self, raw_key)
             if inner is not None:
-                return inner
+                return cast("V", inner)
         else:
             raw = self.elements.lookup(raw_key)
             if raw is not None:
-                return (self._decode_value or self._value_decoder())(raw)
+                return cast("V", (self._decode_value or self._value_decoder())(raw))
         raise MapKeyError(f"map {self.name!r} has no key {key!r}", key)
 
-    def __setitem__(self, key: Any, value: Any) -> None:
+    def __setitem__(self, key: K, value: W) -> None:
         # Codecs are shared between maps and do not know their names; a try costs the usual case nothing.
         try:
             raw_key = (self._encode_key or self._key_encoder())(key)
@@ -106,7 +147,7 @@ class Map(MapHandle):
         except CodecError as error:
             raise self._misfit(error) from error
 
-    def __delitem__(self, key: Any) -> None:
+    def __delitem__(self, key: K) -> None:
         if not self.elements.delete(self._raw_key(key)):
             raise MapKeyError(f"map {self.name!r} has no key {key!r}", key)
 
@@ -116,7 +157,13 @@ class Map(MapHandle):
     def __bool__(self) -> bool:
         return True
 
-    def get(self, key: Any, default: Any = None, *, flags: int = 0, cpu: int | None = None) -> Any:
+    @overload
+    def get(self, key: K, default: None = None, *, flags: int = 0, cpu: None = None) -> V | None: ...
+    @overload
+    def get(self, key: K, default: D, *, flags: int = 0, cpu: None = None) -> V | D: ...
+    @overload
+    def get(self, key: K, default: Any = None, *, flags: int = 0, cpu: int) -> Any: ...
+    def get(self, key: K, default: Any = None, *, flags: int = 0, cpu: int | None = None) -> Any:
         """The value under *key*, or *default*. *flags*: `UpdateFlags.LOCK` reads under the value's spin lock.
 
         *cpu*: the value of that CPU alone, of a per-CPU map; the kernel copies no others (7.0).
@@ -134,11 +181,11 @@ class Map(MapHandle):
         raw = self.elements.lookup(raw_key, flags)
         return default if raw is None else (self._decode_value or self._value_decoder())(raw)
 
-    def lookup_bytes(self, key: Any, *, flags: int = 0) -> bytes | None:
+    def lookup_bytes(self, key: K, *, flags: int = 0) -> bytes | None:
         """The value's bytes under *key* as the kernel has them (per-CPU: all slots), or None."""
         return self.elements.lookup(self._raw_key(key), flags)
 
-    def update(self, key: Any, value: Any, flags: int = UpdateFlags.ANY, *, cpu: int | None = None) -> None:
+    def update(self, key: K, value: W, flags: int = UpdateFlags.ANY, *, cpu: int | None = None) -> None:
         """Set *key* to *value*; MapKeyExistsError (NOEXIST), MapKeyError (EXIST), MapFullError when it is full.
 
         *cpu*: the value of that CPU alone, of a per-CPU map; NotSupportedError before 7.0.
@@ -153,6 +200,12 @@ class Map(MapHandle):
         except CodecError as error:
             raise self._misfit(error) from error
 
+    @overload
+    def pop(self, key: K = ...) -> V: ...
+    @overload
+    def pop(self, key: K = ..., *, default: D) -> V | D: ...
+    @overload
+    def pop(self, key: K, default: D) -> V | D: ...
     def pop(self, key: Any = _MISSING, default: Any = _MISSING) -> Any:
         """Remove *key* and give its value, in one step of the kernel (hash maps since 5.14), else lookup and delete.
 
@@ -196,41 +249,41 @@ class Map(MapHandle):
 
     # --- all elements -------------------------------------------------------------------------------------------------
 
-    def __iter__(self) -> Iterator[Any]:
+    def __iter__(self) -> Iterator[K]:
         decode = self.key_codec.decode
         return map(decode, self.elements.keys())
 
-    def keys(self) -> Iterator[Any]:
+    def keys(self) -> Iterator[K]:
         """The keys, as they are met; a key that comes or goes meanwhile may be missed or met twice."""
         return iter(self)
 
-    def items(self) -> Iterator[tuple[Any, Any]]:
+    def items(self) -> Iterator[tuple[K, V]]:
         """Keys and values, in batches where the kernel can (5.6), else one by one; promises as `keys`."""
         decode_key, decode_value = self.key_codec.decode, self.value_codec.decode
         for raw_key, raw_value in self.elements.items():
             if self._holds_maps:
                 try:
-                    inner = open_inner(self, raw_value)
+                    inner: Any = open_inner(self, raw_value)
                 except NoSuchObjectError:  # taken out since the batch was read
                     continue
                 yield decode_key(raw_key), inner
             else:
                 yield decode_key(raw_key), decode_value(raw_value)
 
-    def values(self) -> Iterator[Any]:
+    def values(self) -> Iterator[V]:
         return (value for _, value in self.items())
 
     def clear(self) -> None:
         """Delete every key (hash-like maps)."""
         self.elements.delete_many(list(self.elements.keys()))
 
-    def batches(self, size: int = 4096) -> Batches:
+    def batches(self, size: int = 4096) -> Batches[K, V]:
         """``async for keys, values in m.batches()``: lists of at most about *size* elements, a checkpoint each."""
         return Batches(self, size)
 
-    def update_many(self, items: Mapping[Any, Any] | Iterable[tuple[Any, Any]], flags: int = UpdateFlags.ANY) -> int:
+    def update_many(self, items: Mapping[K, W] | Iterable[tuple[K, W]], flags: int = UpdateFlags.ANY) -> int:
         """Set many elements in as few system calls as the kernel allows; how many were set."""
-        pairs = items.items() if hasattr(items, "items") else items  # pyright: ignore[reportAttributeAccessIssue]
+        pairs: Any = items.items() if hasattr(items, "items") else items  # pyright: ignore[reportAttributeAccessIssue]
         encode_key, encode_value = self.key_codec.encode, self.value_codec.encode
         try:
             encoded = [(encode_key(key), encode_value(value)) for key, value in pairs]
@@ -238,7 +291,7 @@ class Map(MapHandle):
             raise self._misfit(error) from error
         return self.elements.update_many(encoded, flags)
 
-    def delete_many(self, keys: Iterable[Any]) -> int:
+    def delete_many(self, keys: Iterable[K]) -> int:
         """Delete many keys; how many were there."""
         encode = self.key_codec.encode
         try:
@@ -256,7 +309,7 @@ class Map(MapHandle):
 
     # --- queues and stacks --------------------------------------------------------------------------------------------
 
-    def push(self, value: Any, *, overwrite: bool = False) -> None:
+    def push(self, value: W, *, overwrite: bool = False) -> None:
         """Append to a queue or stack; MapFullError when it is full, unless *overwrite* drops the oldest (BPF_EXIST)."""
         try:
             raw = self.value_codec.encode(value)
@@ -264,12 +317,12 @@ class Map(MapHandle):
             raise self._misfit(error) from error
         self.elements.update(self._no_key(), raw, UpdateFlags.EXIST if overwrite else UpdateFlags.ANY)
 
-    def peek(self) -> Any:
+    def peek(self) -> V:
         """The next value of a queue or stack, left there; MapKeyError when it is empty."""
         raw = self.elements.lookup(self._no_key())
         if raw is None:
             raise MapKeyError(f"map {self.name!r} is empty", None)
-        return self.value_codec.decode(raw)
+        return cast("V", self.value_codec.decode(raw))
 
     def _no_key(self) -> bytes:
         if not self.is_keyless:

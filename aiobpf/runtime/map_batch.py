@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, final
 
 from anyio.lowlevel import checkpoint
 
@@ -11,9 +11,12 @@ from aiobpf.runtime.element import FdElement, IndexElement, PerCpuElement
 if TYPE_CHECKING:
     from aiobpf.runtime.map import Map
 
+K = TypeVar("K")
+V = TypeVar("V")
+
 
 @final
-class Batches:
+class Batches(Generic[K, V]):
     """An asynchronous iterator over (keys, values), lists of the same length.
 
     Each step is a few system calls made in place and a checkpoint, so a map of millions does not hold the loop: 4096
@@ -22,14 +25,14 @@ class Batches:
 
     __slots__ = ("_cursor", "_map")
 
-    def __init__(self, map_: Map, size: int) -> None:
+    def __init__(self, map_: Map[K, V, Any], size: int) -> None:
         self._map = map_
         self._cursor = map_.elements.scan(size)
 
-    def __aiter__(self) -> Batches:
+    def __aiter__(self) -> Batches[K, V]:
         return self
 
-    async def __anext__(self) -> tuple[list[Any], list[Any]]:
+    async def __anext__(self) -> tuple[list[K], list[V]]:
         await checkpoint()
         batch = next(self._cursor, None)
         if batch is None:
@@ -44,7 +47,7 @@ class Batches:
         )
 
 
-def numpy_arrays(map_: Map) -> tuple[Any, Any]:
+def numpy_arrays(map_: Map[Any, Any, Any]) -> tuple[Any, Any]:
     """All keys and all values of *map_* as arrays over one copy of the bytes, per-CPU values in two dimensions."""
     try:
         import numpy as np

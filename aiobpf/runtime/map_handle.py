@@ -60,6 +60,7 @@ class MapHandle:
         "spec",
         "type",
         "types",
+        "value_class",
         "value_size",
         "value_type",
     )
@@ -91,6 +92,8 @@ class MapHandle:
         self.types = types
         self.spec = spec
         self.pin_path: str | None = None
+        self.value_class: object = None
+        """What values are read as, the events of a buffer too; None: what `aiobpf.btf.codec` makes of their type."""
         self.default_kind: MapAttachKind[Any] | None = None
         """Where `Map.attach` hangs it if nothing else is said; a Collection sets it for struct_ops maps."""
         self.registration: Registration | None = None
@@ -213,6 +216,10 @@ class MapHandle:
         copy.pin_path = self.pin_path
         copy._arena = self._arena  # mapped once in a process, whoever asks first
         return copy
+
+    def shares_fd(self, other: object) -> bool:
+        """Whether *other* is this map seen in another way (`Map.typed`), which closes with it."""
+        return isinstance(other, MapHandle) and other._fd is self._fd
 
     # --- the whole map ------------------------------------------------------------------------------------------------
 

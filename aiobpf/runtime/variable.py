@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import copy
 import threading
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast, final
 
 from aiobpf.btf import codec
 from aiobpf.errors import ClosedError, CodecError, NotSupportedError, SpecError
 from aiobpf.uapi import MapFlags
 
 if TYPE_CHECKING:
+    from typing_extensions import TypeVar as DefaultTypeVar
+
     from aiobpf._native._lib import View
     from aiobpf.btf import Codec, Type
     from aiobpf.runtime.map import Map
     from aiobpf.spec import VariableSpec
+
+    T = DefaultTypeVar("T", default=Any)
+else:
+    T = TypeVar("T")
+
+A = TypeVar("A")
 
 
 @final
@@ -64,10 +73,12 @@ class Section:
 
 
 @final
-class Variable:
+class Variable(Generic[T]):
     """One global variable, live: `value` is what the program sees, with no system call.
 
     A write of up to 8 aligned bytes is one store; a larger one is not atomic to a program that runs meanwhile.
+
+    ``Variable[T]`` tells a type checker what the value is; `Collection.bind` makes it true.
     """
 
     __slots__ = ("_element", "_place", "_section", "name", "offset", "size", "type")
@@ -96,6 +107,19 @@ class Variable:
                 self.type = None
         return self._element
 
+    def typed(self, python_type: type[A]) -> Variable[A]:
+        """The same variable, its value of a class of the user's, by the rules of `aiobpf.btf.codec`; CodecError."""
+        found = cast("Variable[A]", copy.copy(self))
+        if self.type is None:
+            if python_type is not bytes:
+                raise CodecError(f"variable {self.name!r} has no BTF type: its value is bytes")
+            return found
+        try:
+            found._element = codec(self.type, python_type=python_type)
+        except CodecError as error:
+            raise CodecError(f"variable {self.name!r}: {error}") from error
+        return found
+
     @property
     def section(self) -> str:
         """The data section it lies in (".bss"; ".addr_space.1" for one in an arena)."""
@@ -107,14 +131,14 @@ class Variable:
         return self._section.is_read_only
 
     @property
-    def value(self) -> Any:
+    def value(self) -> T:
         # One copy of all of it: a large value is as whole as it can be, and nothing refers to the memory afterwards.
         raw = self._section.memory[self._place]
         element = self._codec
-        return raw if element is None else element.decode(raw)
+        return cast("T", raw) if element is None else element.decode(raw)
 
     @value.setter
-    def value(self, value: Any) -> None:
+    def value(self, value: T) -> None:
         if self.is_read_only:
             raise CodecError(
                 f"variable {self.name!r} lies in {self.section}, which is read-only once it is loaded: set it in the "

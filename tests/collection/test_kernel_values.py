@@ -44,6 +44,7 @@ async def test_a_value_is_read_and_written_under_its_spin_lock() -> None:
         pairs.update(7, {"first": 1, "second": 10})
         assert (await coll.programs["count_twice"].run(PACKET, repeat=5)).retval == 0
         seen = pairs.get(7, None, flags=aiobpf.UpdateFlags.LOCK)
+        assert seen is not None
         assert (seen.first, seen.second) == (6, 15)
         assert seen.lock.val == 0, "the kernel shows no lock"
         pairs.update(7, {"first": 2, "second": 3}, aiobpf.UpdateFlags.LOCK)
