@@ -38,6 +38,7 @@ COMMANDS = (
     Command("run", "load programs, attach them and show their events", "aiobpf.cli.run"),
     Command("inspect", "show what is in an object file", "aiobpf.cli.inspect"),
     Command("check", "say whether an object would load on kernels that are not running", "aiobpf.cli.check"),
+    Command("gen", "write a Python module of typed bindings for an object", "aiobpf.cli.gen"),
     Command("explain", "say what a verifier's log means", "aiobpf.cli.explain"),
 )
 
