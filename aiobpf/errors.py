@@ -18,7 +18,23 @@ if TYPE_CHECKING:
 
 
 class BpfError(Exception):
-    """The root of aiobpf's errors."""
+    """The root of aiobpf's errors. They can be copied and pickled, and so come out of a process pool."""
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # Exceptions are made anew by calling their class with args, which here is the message and not what made it.
+        return _made_again, (type(self), self.args), self._state()
+
+    def _state(self) -> dict[str, object]:
+        return self.__dict__
+
+
+def _made_again(kind: type[BpfError], args: tuple[object, ...]) -> BpfError:
+    error = kind.__new__(kind, *args)
+    if isinstance(error, OSError):
+        OSError.__init__(error, *args)  # errno and strerror
+    else:
+        BaseException.__init__(error, *args)
+    return error
 
 
 class ClosedError(BpfError):
@@ -209,6 +225,9 @@ class VerifierError(KernelError):
         self.cause = cause
         self.explanation = explanation
         self._refusal = refusal
+
+    def _state(self) -> dict[str, object]:
+        return {**self.__dict__, "_refusal": None}  # refers to the program; what the log says is read again
 
     @property
     def log_lines(self) -> Sequence[str]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from mmap import mmap
 from os import PathLike, fspath, fstat
-from typing import TYPE_CHECKING, Any, TypeVar, final, overload
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, final, overload
 
 from aiobpf._native import ffi, lib
 from aiobpf.btf.compressed import decompressed
@@ -279,6 +279,9 @@ class Btf:
 
     def __copy__(self) -> Btf:
         return self
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("types are not pickled, nor what refers to them: pass the bytes of the file on, and read these")
 
     def __deepcopy__(self, memo: object) -> Btf:
         return self  # nothing of it changes: a spec that is copied deeply keeps its types

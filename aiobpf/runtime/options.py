@@ -53,8 +53,8 @@ class LogPolicy:
     """
 
     level: int = field(default=1, validator=_between(1, 7))
-    size: int = field(default=1 << 16, validator=_between(128, _LARGEST_LOG))
-    max_size: int = field(default=1 << 24, validator=_between(128, _LARGEST_LOG))
+    size: int = field(default=1 << 16, validator=_between(1, _LARGEST_LOG))
+    max_size: int = field(default=1 << 24, validator=_between(1, _LARGEST_LOG))
     """Before 5.12 no kernel takes more. A program of a million verified instructions can fill three times that."""
     always: bool = False
     """Ask for the log in the first try already, at this level alone."""
