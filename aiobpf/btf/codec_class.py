@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import inspect
 import typing
 from typing import Any, NamedTuple
 
@@ -230,7 +231,9 @@ def adapt(shape: Shape, annotation: object) -> Shape:
         choice = _choice(shape.choice.number, wanted)
         return Bits(shape.size, shape.shift, shape.width, shape.is_signed, choice=choice)
     number = shape.number if isinstance(shape, Choice) else shape
-    return _choice(number, wanted) if isinstance(number, (Number, Wide)) else shape
+    if isinstance(number, Wide) or (isinstance(number, Number) and number.is_integer):
+        return _choice(number, wanted)
+    return shape
 
 
 def _choice(number: Number | Wide, wanted: type[enum.Enum]) -> Choice:
@@ -241,7 +244,10 @@ def _choice(number: Number | Wide, wanted: type[enum.Enum]) -> Choice:
 
 def _bind_union(record: Record, wanted: type[UnionValue]) -> Record:
     """*record* with values of a class derived from *wanted*, whose annotations may ask for other readings."""
-    hints = _hints(wanted)
+    try:  # its own alone: those of its base are for type checkers
+        hints = inspect.get_annotations(wanted, eval_str=True)
+    except Exception:
+        hints = {}
     fields = tuple(
         Field(field.name, field.attribute, 0, adapt(field.shape, hints.get(field.attribute)), field.is_alternative)
         for field in record.fields

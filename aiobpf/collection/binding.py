@@ -111,7 +111,9 @@ def _value_of(cls: type, name: str, argument: object) -> object:
 
 def _evaluated(cls: type, name: str, text: str) -> tuple[object, ...]:
     module = sys.modules.get(cls.__module__)
-    known: ChainMap[str, Any] = ChainMap(dict(vars(module)) if module else {}, _KINDS, {"PerCpu": PerCpu}, vars(typing))
+    known: ChainMap[str, Any] = ChainMap(
+        dict(vars(module)) if module else {}, _KINDS, {"PerCpu": PerCpu}, dict(vars(typing))
+    )
     try:
         # The class's own annotation, as typing.get_type_hints does it.
         found: tuple[object, ...] = eval(f"({text},)", {"__builtins__": builtins}, known)

@@ -65,11 +65,7 @@ class Bindings:
     def stream(self, source: Map[Any, E, Any], **options: Unpack[PerfOptions]) -> EventStream[E]:
         """`Collection.stream` of a ring buffer or perf event array, with events of the class that it is annotated
         with: ``async with objects.stream(objects.events) as events``."""
-        type_ = source.value_class
-        plain = type_ if isinstance(type_, type) and hasattr(type_, "__btf_type__") else None
-        if type_ is bytes and source.value_type is None:
-            plain = bytes
-        return self.collection.stream(source.name, type=plain, **options)
+        return self.collection.stream(source.name, type=source.value_class, **options)
 
     async def aclose(self) -> None:
         """Close the collection."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import builtins
 import re
-from typing import TYPE_CHECKING, Any, Final, Protocol, final
+from types import UnionType
+from typing import TYPE_CHECKING, Any, Final, Protocol, final, get_origin
 
 from aiobpf.btf.types import Array, Enum, Struct, Type, Union, size_of, strip_qualifiers
 from aiobpf.errors import BtfError, CodecError, SpecError
@@ -75,13 +76,14 @@ class EventType:
 BYTES: Final = EventType("bytes", None)
 
 
-def resolve_event_type(map: EventMap, type: Type | str | builtins.type[Any] | None) -> EventType:  # noqa: A002
+def resolve_event_type(map: EventMap, type: Type | str | builtins.type[Any] | UnionType | None) -> EventType:  # noqa: A002
     """The event type that *type* means for *map*.
 
     None is the BTF type of the map's values, or bytes where it has none. A str names a type of the map's object
     ("struct event", or "event" for whatever has that name). A class is filled by field name; its BTF type is what its
     attribute ``__btf_type__`` names, or the map's value type, or the struct called like the class (ExecEvent: struct
-    exec_event). ``bytes`` leaves records undecoded.
+    exec_event). ``list[Point]`` and ``State | int`` are for maps that have a value type. ``bytes`` leaves records
+    undecoded.
 
     SpecError names the map where no type can be found, BtfError where the object has none or several of that name.
     """
@@ -92,13 +94,15 @@ def resolve_event_type(map: EventMap, type: Type | str | builtins.type[Any] | No
     if isinstance(type, Type):
         return _event_type(map, type)
     if not isinstance(type, builtins.type):
+        if map.value_type is not None and get_origin(type) in {list, UnionType}:
+            return _event_type(map, map.value_type, type)
         raise SpecError(f"map {map.name!r}: {type!r} is no event type: a BTF type, its name or a class is needed")
     if type is builtins.bytes:
         return BYTES
     return _event_type(map, _of_class(map, type), type)
 
 
-def _event_type(map: EventMap, type: Type, python_type: builtins.type[Any] | None = None) -> EventType:  # noqa: A002
+def _event_type(map: EventMap, type: Type, python_type: object = None) -> EventType:  # noqa: A002
     from aiobpf.btf import codec
 
     try:

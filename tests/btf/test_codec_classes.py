@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import enum
 import struct
 from dataclasses import dataclass, field
@@ -23,6 +24,7 @@ from aiobpf.btf import (
     Type,
     Typedef,
     Union,
+    UnionValue,
     Void,
     codec,
 )
@@ -175,3 +177,72 @@ def test_simple_types_can_be_asked_for_as_another() -> None:
     assert codec(array(U8, 4), python_type=str).decode(b"ab\0d") == "ab"
     assert type(codec(STATE, python_type=int).decode(bytes(4))) is int
     assert codec(U32, python_type=int).decode(bytes(4)) == 0
+
+
+class Address(UnionValue):
+    __slots__ = ()
+    v4: int
+    kind: State
+
+
+class State(enum.IntEnum):
+    RUNNING = 0
+    SLEEPING = 1
+
+
+UNION = Union("address", 4, [Member("v4", U32, 0), Member("v6", array(U8, 4), 0), Member("kind", STATE, 0)])
+
+
+def test_a_union_is_read_as_a_class_derived_from_the_users() -> None:
+    found = codec(UNION, python_type=Address)
+    value = found.decode(b"\1\0\0\0")
+    assert isinstance(value, Address)
+    assert (value.v4, value.kind, value.raw) == (1, State.SLEEPING, b"\1\0\0\0")
+    assert type(value.kind) is State
+    assert found.encode(value) == value.raw
+    given = Address(v4=1)
+    assert found.encode(given) == codec(UNION).encode(given) == value.raw
+    assert given == value
+    assert value == given
+    assert given == Address(v4=1)
+    assert Address(b"\1\0\0\0") == value
+    assert value != Address(v4=2)
+    assert given.v4 == 1
+    assert repr(given) == "Address(v4=1)"
+    assert {value: 1}[Address(b"\1\0\0\0")] == 1
+    with pytest.raises(TypeError, match="no hash until it is written"):
+        hash(given)
+    with pytest.raises(AttributeError, match="was not read from anywhere"):
+        _ = given.v6
+    for arguments in ((), (b"", 1)):
+        with pytest.raises((CodecError, TypeError)):
+            Address(*arguments)
+    assert copy.copy(value) == value
+    assert copy.copy(given) == given
+
+
+def test_lists_and_enums_are_of_the_classes_asked_for() -> None:
+    adds = codec(array(ADDR, 2), python_type=list[AttrsAddr])
+    assert adds.decode(bytes([0, 0, 0, 0, 80, 0, 0, 0] * 2)) == [AttrsAddr(80)] * 2
+    assert codec(STATE, python_type=State).decode(b"\1\0\0\0") is State.SLEEPING
+    assert codec(STATE, python_type=State | int).decode(b"\2\0\0\0") == 2
+    bits = Struct("bits", 4, [Member("state", STATE, 0, bitfield_size=2)])
+
+    @attrs.define
+    class Bits:
+        state: State | int
+
+    made = codec(bits, python_type=Bits).decode(b"\1\0\0\0")
+    assert made == Bits(1)
+    with pytest.raises(CodecError, match="cannot be read as State"):
+        codec(FLOAT, python_type=State)
+
+
+def test_metadata_say_which_member_a_field_is() -> None:
+    @attrs.define
+    class Renamed:
+        process: int = attrs.field(metadata={"member": "pid"})
+
+    assert codec(EVENT, python_type=Renamed).decode(RAW) == Renamed(7)
+    one = made("one", 4, ("pid", U32, 0))
+    assert codec(one).encode(Renamed(7)) == codec(one, python_type=Renamed).encode(Renamed(7)) == b"\7\0\0\0"
