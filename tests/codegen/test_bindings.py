@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import inspect
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +17,8 @@ import aiobpf
 from aiobpf.btf import codec
 from aiobpf.cli.commands import main
 from aiobpf.errors import CodecError, SpecError
+from aiobpf.spec import Pinning
+from aiobpf.uapi import MapType
 from tests.foreign_objects import foreign_objects
 
 if TYPE_CHECKING:
@@ -109,8 +112,6 @@ async def test_keys_values_and_variables_are_of_the_generated_classes(tmp_path: 
 
 
 def unpinned(name: str) -> aiobpf.CollectionSpec:
-    from aiobpf.spec import Pinning
-
     spec = aiobpf.read_spec(OBJECTS / f"{name}.bpf.o")
     for each in spec.maps.values():
         each.pinning = Pinning.NONE
@@ -157,6 +158,51 @@ async def test_an_event_map_without_type_is_given_one(tmp_path: Path) -> None:
                 assert await anext(events) == bindings.Point(0x0201, 0x0403)
 
 
+@pytest.mark.root
+@pytest.mark.asyncio
+async def test_events_of_a_perf_array_are_of_the_generated_class(tmp_path: Path) -> None:
+    with imported(generated(tmp_path, "perf_events", "--map", "samples:sample")) as bindings:
+        assert inspect.get_annotations(bindings.PerfEvents)["samples"] == "aiobpf.Map[int, Sample, int]"
+        async with bindings.load() as objects, objects.stream(objects.samples) as samples, objects.attach():
+            with anyio.fail_after(5):
+                sample = await anext(samples)
+            assert isinstance(sample, bindings.Sample)
+            assert sample.comm
+
+
+@pytest.mark.root
+@pytest.mark.asyncio
+async def test_maps_and_variables_of_foreign_objects_are_bound(tmp_path: Path) -> None:
+    """Programs stay away: not every kernel has what they trace."""
+    seen = 0
+    for number, each in enumerate(foreign_objects()[::12]):
+        path = tmp_path / f"{number}.bpf.o"
+        path.write_bytes(each.content)
+        assert main(["gen", str(path), "-o", str(tmp_path / f"foreign_{number}.py"), "--name", "Objects"]) == 0
+        with imported(tmp_path / f"foreign_{number}.py") as bindings:
+            spec = bindings.read_spec()
+            for program in spec.programs.values():
+                program.autoload = False
+            for map_ in spec.maps.values():
+                map_.pinning = Pinning.NONE
+                # Some leave the sizes to their loader.
+                if map_.type not in {MapType.PERF_EVENT_ARRAY, MapType.RINGBUF}:
+                    map_.max_entries = map_.max_entries or 1
+                if map_.type == MapType.STACK_TRACE:
+                    map_.value_size = map_.value_size or 8
+                map_.contents = {key: value for key, value in map_.contents.items() if isinstance(value, bytes)}
+            async with bindings.load(spec) as objects:
+                shown = vars(objects)
+                for name, found in objects.collection.maps.items():
+                    if found.spec is not None and found.spec.section is None:
+                        assert any(found.shares_fd(each) for each in shown.values()), (each.name, name)
+                seen += len(shown)
+                for variable in shown.values():
+                    if isinstance(variable, aiobpf.Variable):
+                        assert variable.value is not None
+    assert seen or not foreign_objects()
+
+
 # --- type checkers ----------------------------------------------------------------------------------------------------
 
 USER = """
@@ -189,30 +235,38 @@ WRONG = {
 }
 
 
-def check(folder: Path, *sources: str) -> str:
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What mypy found out about aiobpf: the first test pays for it."""
+    return tmp_path_factory.mktemp("mypy")
+
+
+def check(folder: Path, cache: Path, *sources: str) -> str:
     """What mypy says of *sources*, beside the module of bindings."""
     files = []
     for number, source in enumerate(sources):
         files.append(folder / f"user_{number}.py")
         files[-1].write_text(source)
-    command = [sys.executable, "-m", "mypy", "--strict", "--config-file", "", "--cache-dir", str(folder / "cache")]
+    command = [sys.executable, "-m", "mypy", "--strict", "--config-file", "", "--cache-dir", str(cache)]
     run = subprocess.run([*command, *map(str, files)], capture_output=True, text=True, check=False, cwd=folder,
                          env={"MYPYPATH": f"{folder}:{ROOT}", "PATH": "/usr/bin:/bin"})  # fmt: skip
     return run.stdout + run.stderr
 
 
-def test_mypy_takes_right_use_and_refuses_wrong_use(tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_mypy_takes_right_use_and_refuses_wrong_use(tmp_path: Path, cache: Path) -> None:
     generated(tmp_path, "ring_events").rename(tmp_path / "bindings.py")
     right = USER
     wrong = [right.replace(*each) for each in WRONG.items()]
     assert all(each != right for each in wrong)
-    lines = check(tmp_path, right, *wrong).splitlines()
+    lines = check(tmp_path, cache, right, *wrong).splitlines()
     assert not [line for line in lines if line.startswith(("user_0.py", "bindings.py"))], lines
     for number, each in enumerate(WRONG.values(), 1):
         assert any(line.startswith(f"user_{number}.py") and "error:" in line for line in lines), (each, lines)
 
 
-def test_maps_are_typed_to_mypy(tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_maps_are_typed_to_mypy(tmp_path: Path, cache: Path) -> None:
     generated(tmp_path, "map_kinds").rename(tmp_path / "bindings.py")
     right = """
 from bindings import Key, MapKinds, Value
@@ -242,7 +296,7 @@ def use(objects: MapKinds, program: aiobpf.Program) -> None:
         "key.prefix": "key.packets",
         "raw: bytes": "raw: int",
     }
-    lines = check(tmp_path, right, *(right.replace(*each) for each in wrong.items())).splitlines()
+    lines = check(tmp_path, cache, right, *(right.replace(*each) for each in wrong.items())).splitlines()
     assert not [line for line in lines if line.startswith(("user_0.py", "bindings.py"))], lines
     for number, each in enumerate(wrong.values(), 1):
         assert any(line.startswith(f"user_{number}.py") and "error:" in line for line in lines), (each, lines)
@@ -251,7 +305,8 @@ def use(objects: MapKinds, program: aiobpf.Program) -> None:
 # --- every object -----------------------------------------------------------------------------------------------------
 
 
-def test_every_object_gives_a_module_that_is_checked_clean(tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_every_object_gives_a_module_that_is_checked_clean(tmp_path: Path, cache: Path) -> None:
     names = []
     for name in OWN:
         stem = name.removesuffix(".bpf.o").replace(".", "_")
@@ -265,7 +320,7 @@ def test_every_object_gives_a_module_that_is_checked_clean(tmp_path: Path) -> No
     for name in names:
         with imported(tmp_path / f"{name}.py") as module:
             assert module.read_spec().license is not None
-    assert "Success" in (said := check(tmp_path, *(f"import {name}\n" for name in names))), said
+    assert "Success" in (said := check(tmp_path, cache, *(f"import {name}\n" for name in names))), said
     # Names and the lengths of lines are the object's.
     for settings in (["--isolated"], ["--config", str(ROOT / "pyproject.toml"), "--extend-ignore", "E501,N"]):
         ruff = [sys.executable, "-m", "ruff", "check", "--no-cache", *settings]
