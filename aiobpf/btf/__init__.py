@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from aiobpf.btf.btf import Btf as Btf
     from aiobpf.btf.builder import BtfBuilder as BtfBuilder
+    from aiobpf.btf.builder import encode as encode
     from aiobpf.btf.c_header import format_header as format_header
     from aiobpf.btf.codec_union import UnionValue as UnionValue
     from aiobpf.btf.codecs import Codec as Codec
@@ -135,6 +136,7 @@ __all__ = [
     "deduplicate",
     "describe_relocation",
     "distill_base",
+    "encode",
     "encode_ext_infos",
     "essential_name",
     "format_c",
@@ -158,7 +160,7 @@ __all__ = [
 # A name and a module that spell the same would take turns under one attribute: no module is called like a name here.
 _HOMES = {
     "btf": "Btf",
-    "builder": "BtfBuilder",
+    "builder": "BtfBuilder encode",
     "core_access": "describe_relocation",
     "codec_union": "UnionValue",
     "codecs": "Codec codec",

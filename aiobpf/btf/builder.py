@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, cast, final
 
 from aiobpf.btf.composites import DataSection, Function, FunctionPrototype, Struct, Union, Variable
 from aiobpf.btf.derived import Array, DeclTag, Pointer, Typedef
-from aiobpf.btf.encode import Encoder
+from aiobpf.btf.encoder import Encoder
 from aiobpf.btf.scalars import Enum, Float, Forward, Int, Unknown, Void
 from aiobpf.btf.taken import TakenTypes, can_be_taken
 from aiobpf.btf.type_base import Modified
 from aiobpf.errors import BtfError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection, Iterable, Iterator
 
     from aiobpf.btf.btf import Btf
     from aiobpf.btf.features import BtfFeature
@@ -163,6 +163,20 @@ class BtfBuilder:
         self._ids[type] = len(self._types)
         if likeness:
             self._alike[likeness] = type
+
+
+def encode(
+    types: Iterable[Type], *, byte_order: ByteOrder = sys.byteorder, without: Collection[BtfFeature] = ()
+) -> bytes:
+    """The BTF of *types* and of all that they refer to, as a .BTF section or BPF_BTF_LOAD takes it.
+
+    *without* is what the reader does not know: something of the same size stands for it (`BtfBuilder.encode`). Raises
+    BtfError where a reference leads nowhere, or a type cannot be encoded.
+    """
+    builder = BtfBuilder(byte_order)
+    for type_ in types:
+        builder.add(type_)
+    return builder.encode(without=without)
 
 
 def _likeness(type: Type) -> tuple[object, ...]:  # noqa: A002

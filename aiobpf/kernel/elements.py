@@ -9,6 +9,7 @@ from aiobpf._native import ffi, lib
 from aiobpf.errors import (
     BpfError,
     ClosedError,
+    CodecError,
     MapFullError,
     MapKeyError,
     MapKeyExistsError,
@@ -182,7 +183,7 @@ class MapElements:
     def update_packed(self, keys: bytes, values: bytes, count: int, flags: int = 0) -> int:
         """`update_many` from packed bytes (as of two numpy arrays)."""
         if len(keys) != count * self._key_size or len(values) != count * self._value_size:
-            raise ValueError(
+            raise CodecError(
                 f"{self._subject}: {count} elements are {count * self._key_size} bytes of keys and"
                 f" {count * self._value_size} of values, not {len(keys)} and {len(values)}"
             )
@@ -243,8 +244,8 @@ class MapElements:
                 raise self.error(-error, Command.MAP_DELETE_BATCH, keys[at], hint)
         return deleted
 
-    def _wrong(self, what: str, given: bytes, size: int) -> ValueError:
-        return ValueError(f"{self._subject}: a {what} has {size} bytes, not {len(given)}")
+    def _wrong(self, what: str, given: bytes, size: int) -> CodecError:
+        return CodecError(f"{self._subject}: a {what} has {size} bytes, not {len(given)}")
 
     def error(self, number: int, command: Command, key: bytes = b"", hint: str | None = None) -> BpfError:
         """What a failed operation raises; *number* is the errno."""

@@ -18,6 +18,7 @@ from aiobpf.kernel.first_kernels import MAP_TYPES_SINCE
 from aiobpf.runtime.arena import fill_globals
 from aiobpf.runtime.element import BTF_TYPES, MAP_IN_MAP_TYPES, PER_CPU_TYPES
 from aiobpf.runtime.map import Map
+from aiobpf.runtime.map_refusal import why_refused
 from aiobpf.spec import Pinning
 from aiobpf.uapi import MapFlags, MapType
 
@@ -144,10 +145,8 @@ def create_empty_map(spec: MapSpec, types: TypeIds, *, token: int | None = None)
         if error.errno in kernel.UNSUPPORTED_ERRNOS and since is not None and not features.supports_map_type(spec.type):
             hint = f"Where no program needs it, leave it out: spec.maps[{spec.name!r}].autocreate = False"
             raise NotSupportedError(f"map type {spec.type.name} ({subject})", since, hint) from error
-        missing = _unset(spec)
-        if error.errno == errno.EINVAL and missing is not None:
-            hint = f"Its {missing} is 0: objects leave it to their loader, spec.maps[{spec.name!r}].{missing} = ..."
-            raise kernel_error(errno.EINVAL, error.operation, subject, hint) from error
+        if (why := why_refused(spec, error.errno or 0)) is not None:
+            raise kernel_error(error.errno or 0, error.operation, subject, why) from error
         raise
     finally:
         if inner is not None:
@@ -173,15 +172,6 @@ def create_empty_map(spec: MapSpec, types: TypeIds, *, token: int | None = None)
             made.close()
             raise
     return made
-
-
-def _unset(spec: MapSpec) -> str | None:
-    """What a map of that type must have and *spec* has not."""
-    if spec.max_entries == 0 and spec.type not in BTF_TYPES:
-        return "max_entries"
-    if spec.value_size == 0 and spec.type not in _RINGS and spec.type != MapType.ARENA:
-        return "value_size"
-    return None
 
 
 def _create(spec: MapSpec, types: TypeIds, inner: Map | None, token: int | None) -> OwnedFd:

@@ -158,6 +158,8 @@ class Program:
                 f"program {self.name!r}{section} says no place to attach to: give one, as in "
                 'program.attach(aiobpf.link.Xdp("eth0"))'
             )
+        if not hasattr(chosen, "attach_program"):
+            raise SpecError(f'{chosen!r} is no attach kind, as aiobpf.link.Xdp("eth0") is one')
         return Opening(lambda: chosen.attach_program(self))
 
     async def run(

@@ -62,6 +62,8 @@ class Prepared:
                 f"program {spec.name!r}: nothing is known of section {spec.section!r}, so its type is not either; set "
                 "type in its spec"
             )
+        if not spec.instructions:
+            raise SpecError(f"program {spec.name!r} has no instructions")
         require_linked(spec)
         self.spec = spec
         self._context = context

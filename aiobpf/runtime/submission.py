@@ -190,7 +190,9 @@ class Submission:
                 return NotSupportedError(f"an XDP program that takes packets in fragments ({spec.name!r})", "5.18")
             what = [spec.attach_type.name] if spec.attach_type else []
             what += [flag.name or "" for flag in ProgramFlags(spec.flags)]
-            if what:
+            if unknown := int(spec.flags) & ~sum(ProgramFlags):
+                hint = f"The kernel gives no reason: its flags have {unknown:#x}, which means nothing here"
+            elif what:
                 hint = f"The kernel gives no reason: it may be older than {' or '.join(what)}"
         elif error.errno == errno.E2BIG:
             slots = len(self.code) // 8

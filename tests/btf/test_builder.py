@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -37,10 +38,12 @@ from aiobpf.btf import (
     Union,
     Variable,
     Void,
+    encode,
     format_c,
 )
 from aiobpf.errors import BtfError
 
+OBJECTS = Path(__file__).parent.parent / "objects"
 INT = Int("int", 4, encoding=IntEncoding.SIGNED)
 
 
@@ -319,3 +322,13 @@ def test_any_types_without_any_features_keep_ids_and_sizes(types: list[Type], wi
     for one, other in zip(full.types, reduced.types, strict=False):
         if isinstance(one, Struct | Union | Enum | Int):
             assert getattr(other, "size", None) == one.size
+
+
+def test_types_of_several_btfs_and_by_hand_are_encoded_with_what_they_refer_to() -> None:
+    node = Btf.from_file(OBJECTS / "core.bpf.o").by_name("task_struct", Struct)
+    pair = Struct("pair", 8, [Member("node", Pointer(node), 0)])
+    found = Btf.from_bytes(encode([node, pair]))
+    pointer = found.by_name("pair", Struct).members[0].type
+    assert isinstance(pointer, Pointer)
+    assert pointer.target is found.by_name("task_struct", Struct)
+    assert Btf.from_bytes(encode([pair], byte_order="big")).byte_order == "big"

@@ -21,6 +21,7 @@ from aiobpf.errors import (
     ClosedError,
     CodecError,
     ElfError,
+    KernelError,
     NotSupportedError,
     SpecError,
     UnresolvedSymbolError,
@@ -425,9 +426,25 @@ async def test_an_option_that_is_none_is_named_before_anything_is_loaded(options
 
 
 @pytest.mark.parametrize("options", [{"level": 0}, {"level": 8}, {"size": 0}, {"max_size": 1 << 30}])
-def test_a_log_that_no_kernel_writes_is_refused(options: dict[str, int]) -> None:
+def test_a_log_that_no_kernel_writes_is_refused(options: dict[str, Any]) -> None:
     with pytest.raises(SpecError, match="a number from"):
         aiobpf.LogPolicy(**options)
+
+
+async def test_a_program_that_the_kernel_refuses_without_a_word_says_why() -> None:
+    spec = subprograms()
+    spec.programs["first"].flags = 1 << 30
+    with pytest.raises(KernelError, match=r"program 'first': .*its flags have 0x40000000"):
+        await aiobpf.Collection.load(spec, programs=["first"])
+    spec.programs["first"].instructions.clear()
+    with pytest.raises(SpecError, match="program 'first' has no instructions"):
+        await aiobpf.Collection.load(spec, programs=["first"])
+
+
+async def test_what_is_no_attach_kind_is_named() -> None:
+    async with aiobpf.load(subprograms(), programs=["first"]) as coll:
+        with pytest.raises(SpecError, match="'xdp' is no attach kind"):
+            await coll.programs["first"].attach("xdp")  # type: ignore[arg-type]
 
 
 async def test_a_forgotten_collection_warns_and_leaks_nothing() -> None:

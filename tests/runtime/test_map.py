@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from typing import Any
 
 import pytest
 
@@ -12,6 +13,7 @@ from aiobpf.btf import Array, Int, IntEncoding, Member, Struct
 from aiobpf.errors import (
     ClosedError,
     CodecError,
+    KernelError,
     MapFullError,
     MapKeyError,
     MapKeyExistsError,
@@ -269,6 +271,29 @@ async def test_what_an_object_leaves_to_its_loader_is_named() -> None:
     ):
         with pytest.raises(OSError, match=rf"map 'h': BPF_MAP_CREATE: .* Its {missing} is 0: .*maps\['h'\]\.{missing}"):
             await Map.create(spec)
+
+
+@pytest.mark.parametrize(
+    ("fields", "match"),
+    [
+        ({"type": MapType.HASH, "key_size": 0}, r"Its key_size is 0: .*spec\.maps\['m'\]\.key_size"),
+        ({"type": MapType.ARRAY, "key_size": 8}, "Its keys are indices of 4 bytes: .*key_size is 8"),
+        ({"type": MapType.ARRAY, "value_size": (1 << 32) - 1}, "4 bytes of key and 4294967295 of value"),
+        ({"type": MapType.LPM_TRIE, "key_size": 8}, r"\.flags \|= MapFlags\.NO_PREALLOC"),
+        ({"type": MapType.LPM_TRIE, "key_size": 4, "flags": 1}, "Its keys are the length of a prefix"),
+        ({"type": MapType.QUEUE}, "It has no keys: .*key_size is 4"),
+        ({"type": MapType.HASH, "flags": 1 << 31}, "Its flags have 0x80000000, which means nothing here"),
+    ],
+    ids=lambda value: "-".join(map(str, value.values())) if isinstance(value, dict) else "",
+)
+async def test_a_map_that_the_kernel_refuses_without_a_word_says_why(fields: dict[str, Any], match: str) -> None:
+    with pytest.raises(KernelError, match=match):
+        await Map.create(MapSpec(name="m", **{"key_size": 4, "value_size": 8, "max_entries": 4, **fields}))
+
+
+async def test_contents_of_another_size_than_elements_are_named() -> None:
+    with pytest.raises(CodecError, match="map 'h': a key has 4 bytes, not 1"):
+        await Map.create(hash_map(contents={b"x": bytes(8)}))
 
 
 async def test_creating_never_changes_the_spec() -> None:
