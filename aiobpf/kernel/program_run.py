@@ -23,6 +23,7 @@ _RUN = Layout(
     "prog_fd:I retval:I data_size_in:I data_size_out:I data_in:P data_out:P repeat:I duration:I ctx_size_in:I"
     " ctx_size_out:I ctx_in:P ctx_out:P flags:I cpu:I batch_size:I"
 )
+_LIVE_BATCH = 64  # TEST_XDP_BATCH's, NAPI_POLL_WEIGHT
 _ATTEMPTS = 5
 _ROOM = 256  # XDP may grow a packet by its headroom; beside the input this has always been enough
 
@@ -74,6 +75,10 @@ def test_run(
     if context_size_out is None:
         context_size_out = len(context_in)
     data_out, context_out = bytearray(data_size_out), bytearray(context_size_out)
+    if flags & RunFlags.XDP_LIVE_FRAMES and not batch_size:
+        # What 0 means. Said in words: a kernel from 5.10 to 5.17 takes the flag, forgets it and runs the program as
+        # ever, but refuses this field, which it does not know.
+        batch_size = _LIVE_BATCH
 
     def run(context_out: bytearray) -> tuple[int, Record]:
         attr = _RUN.make(

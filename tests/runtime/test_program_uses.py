@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import socket
@@ -14,12 +15,13 @@ import pytest
 
 from aiobpf import asm, kernel
 from aiobpf.asm import R0, R1, R2, R3, R6, R10, Instructions
-from aiobpf.errors import KernelError
+from aiobpf.errors import KernelError, NotSupportedError
 from aiobpf.kernel import features
 from aiobpf.kernel.netns import NetNamespace
 from aiobpf.runtime import Map, Program
 from aiobpf.spec import MapSpec, ProgramSpec
 from aiobpf.uapi import MapType, ProgramFlags, ProgramType, RunFlags
+from tests.conftest import kernel_has
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -87,6 +89,18 @@ def datagram(port: int, payload: bytes) -> bytes:
     total = (total & 0xFFFF) + (total >> 16)
     checksum = struct.pack("!H", ~((total & 0xFFFF) + (total >> 16)) & 0xFFFF)
     return bytes(12) + b"\x08\x00" + head[:10] + checksum + head[12:] + udp
+
+
+async def test_live_frames_are_let_go_or_the_kernel_that_has_them_is_named() -> None:
+    drop = program(ProgramType.XDP, asm.mov(R0, 1), asm.exit_())
+    async with Program.load(drop) as xdp:
+        if kernel_has("live frames"):
+            with contextlib.suppress(KernelError):  # EINTR: a signal of the test run's own
+                assert xdp.run_sync(bytes(64), flags=RunFlags.XDP_LIVE_FRAMES).data == b""
+            return
+        with pytest.raises(NotSupportedError) as caught:
+            xdp.run_sync(bytes(64), flags=RunFlags.XDP_LIVE_FRAMES)
+        assert caught.value.since == "5.18"
 
 
 @pytest.mark.requires("live frames")
