@@ -110,7 +110,9 @@ def _isa_v4(token: FdLike | None) -> OwnedFd:
 
 
 def _may_goto(token: FdLike | None) -> OwnedFd:
-    return load_program(ProgramType.SOCKET_FILTER, _slot(0xE5) + _RETURN_0, token=token)
+    # r0 = 0; a loop that only may_goto leaves; exit. One that goes nowhere (+0) is taken since 6.14 alone.
+    code = _slot(0xB7) + _slot(0xE5, offset=1) + _slot(0x05, offset=-2) + _slot(0x95)
+    return load_program(ProgramType.SOCKET_FILTER, code, token=token)
 
 
 def _load_acquire(token: FdLike | None) -> OwnedFd:

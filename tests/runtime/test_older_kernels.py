@@ -318,7 +318,11 @@ def test_adding_without_a_result_is_as_old_as_5_10(without: Callable[..., None])
 NEWER = {
     "atomics": (asm.st(8, R10, -8, 1), asm.mov(R1, 1), asm.atomic_add(8, R10, R1, -8, fetch=True)),
     "v4 instructions": (asm.mov(R0, 255), asm.movsx(R0, R0, 8)),
-    "may_goto": (asm.may_goto("end"), asm.mov(R0, 0).with_symbol("end")),
+    "may_goto": (
+        asm.may_goto("end").with_symbol("loop"),
+        asm.ja("loop"),
+        asm.mov(R0, 0).with_symbol("end"),
+    ),
     "load-acquire": (asm.st(8, R10, -8, 1), asm.load_acquire(8, R1, R10, -8)),
 }
 
