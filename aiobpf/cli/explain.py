@@ -8,6 +8,8 @@ has the registers.
 from __future__ import annotations
 
 import sys
+from argparse import ArgumentTypeError
+from io import TextIOWrapper
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -18,10 +20,16 @@ if TYPE_CHECKING:
 _BEGIN, _END = "BEGIN PROG LOAD LOG --", "-- END PROG LOAD LOG"
 
 
+def _count(text: str) -> int:
+    if not text.isdecimal():
+        raise ArgumentTypeError(f"{text!r} is no number of steps")
+    return int(text)
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("log", nargs="?", default="-", metavar="LOG", help="the file that holds the log; - or nothing for stdin")
-    add("--steps", type=int, default=20, metavar="N", help="how many of the last instructions to show (20)")
+    add("--steps", type=_count, default=20, metavar="N", help="how many of the last instructions to show (20)")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -30,12 +38,17 @@ def run(options: argparse.Namespace) -> int:
     from aiobpf.verifier import Refusal
 
     if options.log == "-":
+        if isinstance(sys.stdin, TextIOWrapper):
+            sys.stdin.reconfigure(errors="replace")
         text = sys.stdin.read()
     else:
         with open(options.log, encoding="utf-8", errors="replace") as file:
             text = file.read()
     refusal = Refusal(log_in(text))
-    if not refusal.verdict.reason:
+    verdict = refusal.verdict
+    # Any text ends in some line. A log has instructions or statistics too, and a reason on its own is a known one.
+    is_log = refusal.path.steps or verdict.statistics is not None or refusal.diagnosis is not None
+    if not verdict.reason or not is_log:
         raise BpfError(f"{options.log}: no refusal of the verifier is in it")
     for line in (*summary(refusal), "", *refusal.explain(options.steps).split("\n")):
         print(printable(line))  # a log quotes the program's source, which may be anything

@@ -42,15 +42,14 @@ def run(options: argparse.Namespace) -> int:
     for choice in options.map:
         if choice.type is None:
             raise UsageError(f"--map {choice.name}: say of which type its events are, --map {choice.name}:TYPE")
-    data = path.read_bytes()
-    spec = read_spec(data)
+    spec = read_spec(path)
     output = None if options.output in {None, "-"} else Path(options.output)
     source = generate(
         spec,
         options.name or class_name(re.sub(r"(\.bpf)?\.o$", "", path.name), MODULE_NAMES),
         # From the module's folder on; what goes to stdout is to lie beside the object.
         object_file=path.name if output is None else Path(os.path.relpath(path, output.parent)).as_posix(),
-        embed=data if options.embed else None,
+        embed=path.read_bytes() if options.embed else None,
         events={choice.name: type_named(spec, choice.type) for choice in options.map},
         types=[type_named(spec, name) for name in options.type],
     )

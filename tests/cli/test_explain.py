@@ -62,3 +62,19 @@ def test_what_bpftool_prints_of_a_refusal_is_told(tmp_path: Path) -> None:
     assert told.startswith("R0 invalid mem access 'map_value_or_null' at instruction 7\n  return *value;")
     assert "the result of bpf_map_lookup_elem" in told
     assert "return *value;" in told
+
+
+def test_a_text_that_is_no_log_is_said_to_be_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "notes.txt"
+    for text in (b"first the one thing,\nthen the other\n", b"\x7fELF\xff\xfe\0\n\xc3 x\n"):
+        path.write_bytes(text)
+        assert main(["explain", str(path)]) == 1
+        assert "no refusal of the verifier is in it" in capsys.readouterr().err
+    path.write_text("R1 invalid mem access 'scalar'\n")
+    assert main(["explain", str(path)]) == 0
+    assert "R1" in capsys.readouterr().out
+
+
+def test_a_number_of_steps_that_is_none_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["explain", "--steps", "-3"]) == 2
+    assert "--steps: '-3' is no number of steps" in capsys.readouterr().err

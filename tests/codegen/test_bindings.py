@@ -378,3 +378,6 @@ def test_wrong_use_is_said_in_one_line(tmp_path: Path, capsys: pytest.CaptureFix
         assert words in err
         assert "Traceback" not in err
     assert main(["gen", str(tmp_path / "nothing.o")]) == 1
+    (tmp_path / "text.o").write_text("no object")
+    assert main(["gen", str(tmp_path / "text.o")]) == 1
+    assert f"{tmp_path / 'text.o'}: no ELF file" in capsys.readouterr().err
