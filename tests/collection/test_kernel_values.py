@@ -9,7 +9,8 @@ import anyio
 import pytest
 
 import aiobpf
-from aiobpf.kernel.kallsyms import symbol_address
+from aiobpf.kernel.kallsyms import Kallsyms, symbol_address
+from aiobpf.runtime import LoadContext, LoadOptions, load_context
 
 OBJECTS = Path(__file__).parent.parent / "objects"
 PACKET = bytes(64)
@@ -56,6 +57,42 @@ async def test_addresses_of_kernel_symbols_are_put_in() -> None:
         coll.variables["addresses"].value = [1, 1]
         await coll.programs["take_addresses"].run(PACKET)
         assert coll.variables["addresses"].value == [symbol_address("schedule"), 0]
+
+
+def hide_addresses(monkeypatch: pytest.MonkeyPatch, symbols: bytes) -> list[None]:
+    """kptr_restrict, or a caller without CAP_SYSLOG; what is returned counts the reads."""
+    reads: list[None] = []
+
+    def read(_: object = None) -> Kallsyms:
+        reads.append(None)
+        return Kallsyms(symbols)
+
+    monkeypatch.setattr(load_context.Kallsyms, "read", read)
+    return reads
+
+
+async def test_hidden_addresses_fail_only_a_load_that_needs_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    reads = hide_addresses(monkeypatch, b"0000000000000000 T schedule\n0000000000000000 T vfs_read\n")
+    with pytest.raises(aiobpf.BpfError, match=r"schedule.*CAP_SYSLOG"):
+        await aiobpf.Collection.load(OBJECTS / "kernel_values.bpf.o", programs=["take_addresses"])
+    assert len(reads) == 1
+    with LoadContext(LoadOptions(), None) as context:
+        assert context.kallsyms_address("schedule", is_weak=True) is None, "as if it were missing"
+        with pytest.raises(aiobpf.BpfError, match="CAP_SYSLOG"):
+            context.kallsyms_address("schedule")
+    assert len(reads) == 2
+
+
+async def test_a_symbol_that_the_kernel_has_twice_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    hide_addresses(monkeypatch, b"ffffffff81000100 t schedule\nffffffff81000200 t schedule\n")
+    with pytest.raises(aiobpf.BpfError, match="2 symbols 'schedule'"):
+        await aiobpf.Collection.load(OBJECTS / "kernel_values.bpf.o", programs=["take_addresses"])
+
+
+async def test_symbols_are_read_only_for_a_program_that_takes_an_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    reads = hide_addresses(monkeypatch, b"")
+    async with aiobpf.load(OBJECTS / "externs.bpf.o", programs=["functions"]):
+        assert not reads
 
 
 @pytest.mark.requires("kernel variables")

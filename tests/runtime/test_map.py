@@ -263,6 +263,14 @@ async def test_a_ring_is_rounded_up_to_what_the_kernel_takes() -> None:
         assert m.max_entries == 8192
 
 
+async def test_a_perf_array_without_a_size_has_an_entry_for_every_cpu() -> None:
+    async with Map.create(MapSpec(name="p", type=MapType.PERF_EVENT_ARRAY)) as m:
+        assert (m.key_size, m.value_size, m.max_entries) == (4, 4, len(possible_cpus()))
+        assert m.info().max_entries == len(possible_cpus())
+    async with Map.create(MapSpec(name="p", type=MapType.PERF_EVENT_ARRAY, max_entries=1)) as m:
+        assert m.max_entries == 1
+
+
 async def test_what_an_object_leaves_to_its_loader_is_named() -> None:
     for missing, spec in (
         ("max_entries", hash_map(0)),
