@@ -10,7 +10,7 @@ import pytest
 
 import aiobpf
 from aiobpf.kernel.kallsyms import Kallsyms, symbol_address
-from aiobpf.runtime import LoadContext, LoadOptions, load_context
+from aiobpf.runtime import LoadContext, LoadOptions
 
 OBJECTS = Path(__file__).parent.parent / "objects"
 PACKET = bytes(64)
@@ -67,7 +67,7 @@ def hide_addresses(monkeypatch: pytest.MonkeyPatch, symbols: bytes) -> list[None
         reads.append(None)
         return Kallsyms(symbols)
 
-    monkeypatch.setattr(load_context.Kallsyms, "read", read)
+    monkeypatch.setattr(Kallsyms, "read", read)
     return reads
 
 
