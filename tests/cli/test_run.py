@@ -377,7 +377,10 @@ def test_on_a_terminal_it_is_a_live_table() -> None:
     last = shown.rpartition("\x1b[?1049l")[2]  # and left
     assert "ctrl-C" not in last
     assert "to be seen" in last  # the last table stays
-    assert re.fullmatch(r"aiobpf: .* events; none lost\n", err)
+    # The event loop's debug mode (-X dev) says so where drawing took long on a busy machine.
+    said = [line for line in err.splitlines() if not line.startswith("Executing <")]
+    assert len(said) == 1
+    assert re.fullmatch(r"aiobpf: .* events; none lost", said[0])
 
 
 def test_without_rich_a_terminal_gets_plain_lines() -> None:

@@ -430,9 +430,9 @@ def test_what_is_answered_is_shown_in_printable_words(
 ) -> None:
     path = tmp_path / "hostile.bpf.o"
     path.write_bytes(vector.make())
-    with bounded():
-        for options in (["-d"], ["--json"]):
+    for options in (["-d"], ["--json"]):
+        with bounded():
             assert main(["inspect", str(path), *options]) == 0
-            said = capsys.readouterr()
-            assert not said.err
-            assert all(each.isprintable() for each in said.out.replace("\t", " ").split("\n"))
+        said = capsys.readouterr()
+        assert not said.err
+        assert all(each.isprintable() for each in said.out.replace("\t", " ").split("\n"))
