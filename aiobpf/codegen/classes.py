@@ -43,12 +43,13 @@ class Classes:
     All annotations are asked for before `source` is: fields may not be called as the classes are.
     """
 
-    __slots__ = ("_names", "_reader", "_shapes", "_types", "taken")
+    __slots__ = ("_names", "_numbers", "_reader", "_shapes", "_types", "taken")
 
     def __init__(self, spec: CollectionSpec, taken: set[str]) -> None:
         self._reader = ShapeReader(spec.byte_order)
         self._types = spec.types
         self._names: dict[Shape, str] = {}
+        self._numbers: dict[str, int] = {}
         self._shapes: list[Record | Choice] = []
         self.taken = {*MODULE_NAMES, *taken}
 
@@ -86,7 +87,7 @@ class Classes:
             if isinstance(shape, Record):
                 for field in shape.fields:
                     self._annotation(field.shape)
-            name = self._names[shape] = class_name(shape.name, self.taken)
+            name = self._names[shape] = class_name(shape.name, self.taken, self._numbers)
             self.taken.add(name)
             self._shapes.append(shape)
         return name
@@ -113,13 +114,13 @@ class Classes:
         python_type = shape.python_type
         base = "IntFlag" if issubclass(python_type, enum.IntFlag) else "IntEnum"
         members: dict[str, int] = {name: int(each) for name, each in python_type.__members__.items()}  # type: ignore[attr-defined]
-        names = attribute_names(members, _OF_ENUM | WORDS | self.taken)
+        names = attribute_names(members, _OF_ENUM, WORDS, self.taken)
         lines = [f"class {self._names[shape]}(enum.{base}):", f'    """enum {shown(shape.name)}."""', ""]
         lines += [f"    {name} = {value}" for name, value in zip(names, members.values(), strict=True)]
         return "\n".join(lines)
 
     def _struct(self, shape: Record) -> str:
-        names = attribute_names((field.attribute for field in shape.fields), WORDS | self.taken)
+        names = attribute_names((field.attribute for field in shape.fields), WORDS, self.taken)
         lines = [
             "@dataclasses.dataclass(slots=True)",
             f"class {self._names[shape]}:",
@@ -149,7 +150,7 @@ class Classes:
 
     def _union(self, shape: Record) -> str:
         # Members of other names are there all the same, at run time.
-        names = attribute_names((field.attribute for field in shape.fields), WORDS | self.taken | _OF_UNION)
+        names = attribute_names((field.attribute for field in shape.fields), WORDS, self.taken, _OF_UNION)
         fields = [
             (name, self._annotation(field.shape))
             for name, field in zip(names, shape.fields, strict=True)

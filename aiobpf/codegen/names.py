@@ -19,14 +19,14 @@ MODULE_NAMES = WORDS | {
 }
 
 
-def class_name(name: str, taken: Collection[str], default: str = "Anonymous") -> str:
+def class_name(name: str, taken: Collection[str], numbers: dict[str, int] | None = None) -> str:
     """*name* as a class is called, "exec_event" as "ExecEvent", and different from those *taken*."""
     parts = re.findall(r"[0-9A-Za-z]+", name)
-    words = "".join(part[0].upper() + part[1:] for part in parts) or default
-    return unique(f"T{words}" if words[0].isdigit() else words, taken)
+    words = "".join(part[0].upper() + part[1:] for part in parts) or "Anonymous"
+    return _unique(f"T{words}" if words[0].isdigit() else words, (taken,), {} if numbers is None else numbers)
 
 
-def attribute_names(names: Iterable[str], taken: Collection[str]) -> list[str]:
+def attribute_names(names: Iterable[str], *taken: Collection[str]) -> list[str]:
     """A Python attribute for each of *names*, all different and none of those *taken*.
 
     They are those of `aiobpf.btf.codec` where that is possible in the source of a class: not with two underscores in
@@ -34,21 +34,28 @@ def attribute_names(names: Iterable[str], taken: Collection[str]) -> list[str]:
     """
     found: list[str] = []
     plain = list(python_names(names))
-    seen = {*plain, *taken}
+    seen = set(plain)
+    numbers: dict[str, int] = {}
     for name in plain:
         better = f"_{name.lstrip('_') or 'unnamed'}" if name.startswith("__") else name
-        if better == name and name not in taken:
+        is_taken = any(better in each for each in taken)
+        if better == name and not is_taken:
             found.append(name)
             continue
-        found.append(unique(f"{better}_" if better in taken else better, seen))
+        found.append(_unique(f"{better}_" if is_taken else better, (seen, *taken), numbers))
         seen.add(found[-1])
     return found
 
 
-def unique(name: str, taken: Collection[str]) -> str:
-    found, number = name, 2
-    while found in taken or iskeyword(found):
+def _unique(name: str, taken: tuple[Collection[str], ...], numbers: dict[str, int]) -> str:
+    """*name*, or with the first number behind it that makes it another than those *taken*.
+
+    *numbers* remembers how far that was: of thousands of structs without a name each would try all before it.
+    """
+    found, number = name, numbers.get(name, 2)
+    while iskeyword(found) or any(found in each for each in taken):
         found, number = f"{name}_{number}", number + 1
+    numbers[name] = number
     return found
 
 

@@ -19,6 +19,7 @@ from aiobpf.cli.commands import main
 from aiobpf.errors import CodecError, SpecError
 from aiobpf.spec import Pinning
 from aiobpf.uapi import MapType
+from tests.conftest import kernel_has
 from tests.foreign_objects import foreign_objects
 
 if TYPE_CHECKING:
@@ -115,6 +116,8 @@ def unpinned(name: str) -> aiobpf.CollectionSpec:
     spec = aiobpf.read_spec(OBJECTS / f"{name}.bpf.o")
     for each in spec.maps.values():
         each.pinning = Pinning.NONE
+    if "bloom" in spec.maps:
+        spec.maps["bloom"].autocreate = kernel_has("bloom filters")
     return spec
 
 
@@ -159,6 +162,7 @@ async def test_an_event_map_without_type_is_given_one(tmp_path: Path) -> None:
 
 
 @pytest.mark.root
+@pytest.mark.requires("atomics")
 @pytest.mark.asyncio
 async def test_events_of_a_perf_array_are_of_the_generated_class(tmp_path: Path) -> None:
     with imported(generated(tmp_path, "perf_events", "--map", "samples:sample")) as bindings:

@@ -6,23 +6,27 @@ import ast
 import builtins
 import inspect
 import sys
+import time
 import types
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aiobpf.asm import Instructions
 from aiobpf.btf import Enum, Enumerator, Int, Member, Struct, Union, codec
 from aiobpf.codegen import generate
-from aiobpf.errors import SpecError
+from aiobpf.elf import read_spec
+from aiobpf.errors import BpfError, SpecError
 from aiobpf.spec import CollectionSpec, MapSpec, ProgramSpec, VariableSpec
 from aiobpf.uapi import MapType, ProgramType
 
 if TYPE_CHECKING:
     from aiobpf.btf import Type
 
+OBJECTS = Path(__file__).parent.parent / "objects"
 U32 = Int("unsigned int", 4)
 HOSTILE = [
     'x: int = __import__("os").system("touch /tmp/hacked")',
@@ -156,6 +160,33 @@ def test_members_of_any_name_are_read_and_written_through_the_class(found: list[
         assert typed.encode(cls()) == bytes(typed.size)
     finally:
         del sys.modules["generated_hostile"]
+
+
+def test_thousands_of_structs_without_a_name_take_no_time() -> None:
+    """Each has a class of its own, and they are not tried one after the other."""
+    spec = CollectionSpec()
+    types = [Struct("", 4, [Member("x", U32, 0)]) for _ in range(20000)]
+    started = time.process_time()
+    source = generate(spec, "Objects", object_file="x.bpf.o", types=types)
+    assert source.count("@dataclasses.dataclass") == 20000
+    assert "class Anonymous_20000:" in source
+    assert time.process_time() - started < 10
+
+
+names_of_objects = st.sampled_from(["ring_events", "newer_types", "map_kinds", "globals"])
+
+
+@given(st.data())
+@settings(deadline=None)
+def test_a_damaged_object_gives_a_module_or_an_error_of_its_own(data: st.DataObject) -> None:
+    raw = bytearray((OBJECTS / f"{data.draw(names_of_objects)}.bpf.o").read_bytes())
+    for _ in range(data.draw(st.integers(1, 8))):
+        raw[data.draw(st.integers(0, len(raw) - 1))] = data.draw(st.integers(0, 255))
+    try:
+        source = generate(read_spec(bytes(raw)), "Objects", object_file="x.bpf.o")
+    except BpfError:
+        return
+    run(source)
 
 
 @pytest.mark.parametrize("name", ["", "a b", "x;import os", "class", "None", "Bindings", "Path", "lower_case", "int"])
