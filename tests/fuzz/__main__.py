@@ -19,6 +19,7 @@ from attrs import frozen
 
 from tests.fuzz.corpus import cases_of, corpus_of, write_corpus
 from tests.fuzz.findings import Findings
+from tests.fuzz.minimise import minimise
 from tests.fuzz.random_engine import fuzz, try_input
 from tests.fuzz.table import TARGETS
 
@@ -139,24 +140,10 @@ def prepare(target: Target, folder: Path) -> Path:
 
 def keep(target: Target, folder: Path) -> None:
     """Commit the fewest, and of those the smallest, of the collected inputs, seeds aside."""
-    minimal = folder / f"{target.name}.minimal"
-    minimal.mkdir(exist_ok=True)
-    for old in minimal.iterdir():
-        old.unlink()
-    command = [
-        sys.executable, "-m", "tests.fuzz.atheris_engine", target.name, str(minimal), str(folder / "unused"),
-        str(folder / target.name), "-set_cover_merge=1", f"-max_len={target.max_size}", f"-timeout={_HANG_S}",
-    ]  # fmt: skip
-    subprocess.run(command, check=True, capture_output=True)
-    seeds = set(target.seeds())
-    kept: list[bytes] = []
-    total = 0
-    for data in sorted((path.read_bytes() for path in minimal.iterdir()), key=len):
-        if data not in seeds and total + len(data) <= KEPT_BYTES:
-            kept.append(data)
-            total += len(data)
+    collected = [path.read_bytes() for path in prepare(target, folder).iterdir()]
+    kept = minimise(target, target.seeds(), collected, KEPT_BYTES)
     size = write_corpus(target.name, kept)
-    print(f"{target.name:14} keeps {len(kept)} inputs of {total} bytes, {size} packed")
+    print(f"{target.name:14} keeps {len(kept)} of {len(collected)} inputs, {size} bytes packed", flush=True)
 
 
 if __name__ == "__main__":

@@ -35,6 +35,9 @@ def write_corpus(name: str, inputs: Iterable[bytes]) -> int:
     CORPUS.mkdir(exist_ok=True)
     path = CORPUS / f"{name}.zip"
     named = {hashlib.sha1(each).hexdigest()[:16]: each for each in inputs}
+    if not named:
+        path.unlink(missing_ok=True)
+        return 0
     with zipfile.ZipFile(path, "w", zipfile.ZIP_LZMA) as archive:
         for each in sorted(named):
             archive.writestr(zipfile.ZipInfo(each, _EPOCH), named[each], zipfile.ZIP_LZMA)
