@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 _MAX_PADDED = 1 << 20
 """Bytes that a record cut short is filled up to."""
-_MAX_PADDED_PARTS = 1 << 16
+_MAX_PADDED_PARTS = 1 << 14
 """Objects of such a record: a few bytes must not become millions."""
 _MAX_EMPTY = 1 << 20
 
