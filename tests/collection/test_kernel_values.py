@@ -89,6 +89,7 @@ async def test_a_symbol_that_the_kernel_has_twice_is_named(monkeypatch: pytest.M
         await aiobpf.Collection.load(OBJECTS / "kernel_values.bpf.o", programs=["take_addresses"])
 
 
+@pytest.mark.requires("task kfuncs")
 async def test_symbols_are_read_only_for_a_program_that_takes_an_address(monkeypatch: pytest.MonkeyPatch) -> None:
     reads = hide_addresses(monkeypatch, b"")
     async with aiobpf.load(OBJECTS / "externs.bpf.o", programs=["functions"]):
