@@ -334,3 +334,18 @@ def test_a_pin_elsewhere_says_how_to_mount_a_bpffs(tmp_path: Path, make_map: Cal
         pin(make_map(), tmp_path / "mine")
     with pytest.raises(FileNotFoundError, match="mount -t bpf bpf /sys/fs/bpf"):
         pin(make_map(), tmp_path / "nowhere" / "mine")
+
+
+def test_a_run_that_a_signal_ended_is_not_begun_again(make_program: Callable[..., OwnedFd]) -> None:
+    """What the program did is done: a second try would send its events twice."""
+    program, main = make_program(ProgramType.XDP, 2), threading.get_ident()
+    before = signal.signal(signal.SIGUSR1, lambda *_: None)
+    timer = threading.Timer(0.1, signal.pthread_kill, [main, signal.SIGUSR1])
+    timer.start()
+    try:
+        with pytest.raises(KernelError, match="before all repetitions were done") as caught:
+            run_program(program, bytes(64), repeat=1 << 30)
+    finally:
+        timer.join()
+        signal.signal(signal.SIGUSR1, before)
+    assert caught.value.errno == errno.EINTR

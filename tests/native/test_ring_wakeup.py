@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import mmap
 import select
 import struct
@@ -11,6 +12,7 @@ import pytest
 
 from aiobpf import asm
 from aiobpf._native import ffi, lib
+from aiobpf.errors import KernelError
 from aiobpf.kernel import create_map, load_program
 from aiobpf.kernel import test_run as run_program
 from aiobpf.uapi import MapType, ProgramType
@@ -47,7 +49,11 @@ def test_an_edge_triggered_consumer_never_waits_for_what_is_there(is_fixed: bool
             def produce() -> None:
                 nonlocal written
                 for _ in range(ROUNDS):
-                    run_program(program, bytes(14), repeat=BURST)
+                    try:
+                        run_program(program, bytes(14), repeat=BURST)
+                    except KernelError as error:
+                        if error.errno != errno.EINTR:  # else some were written
+                            raise
                 with lock:
                     written += 1
 
@@ -89,7 +95,7 @@ def test_an_edge_triggered_consumer_never_waits_for_what_is_there(is_fixed: bool
             (position,) = struct.unpack_from("=Q", producer, 0)
             assert position == struct.unpack_from("=Q", consumer, 0)[0]
             assert got == position // 24
-            assert got > ROUNDS
+            assert got >= SIZE // 24, "a full ring at least"
             ffi.release(head)
             ffi.release(body)
             consumer.close()
