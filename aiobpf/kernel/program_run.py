@@ -24,6 +24,7 @@ _RUN = Layout(
     " ctx_size_out:I ctx_in:P ctx_out:P flags:I cpu:I batch_size:I"
 )
 _LIVE_BATCH = 64  # TEST_XDP_BATCH's, NAPI_POLL_WEIGHT
+ATTEMPTS = 6
 _ROOM = 256  # XDP may grow a packet by its headroom; beside the input this has always been enough
 
 
@@ -54,6 +55,7 @@ def test_run(
     flags: int = 0,
     cpu: int = 0,
     batch_size: int = 0,
+    attempts: int = ATTEMPTS,
     subject: str = "program",
 ) -> TestRun:
     """Run *program* once or *repeat* times on *data* and *context* (BPF_PROG_TEST_RUN, 4.12).
@@ -65,8 +67,11 @@ def test_run(
     thread's network namespace, or from where *context* (struct xdp_md) says.
 
     Some types take no data (raw tracepoint, syscall), some no *repeat*: EINVAL. NotSupportedError where this kernel
-    cannot run the type so. KernelError with EINTR: a signal came before all repetitions were done. It is not tried
-    again, since what the program did is done: events that were sent would be sent twice.
+    cannot run the type so.
+
+    A signal may end a run before all repetitions are done (EINTR), and nobody tells how many were. It is begun again,
+    up to *attempts* times in all, so what the program does may be done more often than *repeat* says; one repetition is
+    never interrupted, and packets that were sent as live frames are not sent again.
     """
     data_in, context_in = bytes(data), bytearray(context)
     if data_size_out is None:
@@ -99,6 +104,11 @@ def test_run(
         return -bpf(Command.PROG_TEST_RUN, attr), attr
 
     error, attr = run(context_out)
+    if not flags & RunFlags.XDP_LIVE_FRAMES:
+        for _ in range(attempts - 1):
+            if error != errno.EINTR:
+                break
+            error, attr = run(context_out)
     if error == errno.EINVAL and context_out:
         # Raw tracepoint and syscall programs refuse it; the latter write to the context that they were given.
         error, attr = run(bytearray())

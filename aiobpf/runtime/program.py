@@ -175,6 +175,9 @@ class Program:
     ) -> TestRun:
         """Run the program once or *repeat* times on *data* (BPF_PROG_TEST_RUN), in a worker thread.
 
+        Repetitions are for measuring: where a signal ends them early they begin again, so what the program does may be
+        done more often than *repeat* says. One run is one run.
+
         The result has the return value, the data and context as the program left them, and the mean time of a run in
         ns. *flags* are `RunFlags`: XDP_LIVE_FRAMES really sends the packets, RUN_ON_CPU chooses the *cpu*. The worker's
         network namespace is not always the caller's; `run_sync` is in the caller's thread. Not every type can be run

@@ -45,7 +45,7 @@ from aiobpf.kernel.syscall import try_fd
 from aiobpf.uapi import AttachType, MapFlags, MapType, ProgramFlags, ProgramType
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 pytestmark = pytest.mark.root
@@ -336,16 +336,25 @@ def test_a_pin_elsewhere_says_how_to_mount_a_bpffs(tmp_path: Path, make_map: Cal
         pin(make_map(), tmp_path / "nowhere" / "mine")
 
 
-def test_a_run_that_a_signal_ended_is_not_begun_again(make_program: Callable[..., OwnedFd]) -> None:
-    """What the program did is done: a second try would send its events twice."""
-    program, main = make_program(ProgramType.XDP, 2), threading.get_ident()
+@pytest.fixture
+def signal_soon() -> Iterator[None]:
+    """A signal to this thread a moment from now."""
     before = signal.signal(signal.SIGUSR1, lambda *_: None)
-    timer = threading.Timer(0.1, signal.pthread_kill, [main, signal.SIGUSR1])
+    timer = threading.Timer(0.05, signal.pthread_kill, [threading.get_ident(), signal.SIGUSR1])
     timer.start()
-    try:
-        with pytest.raises(KernelError, match="before all repetitions were done") as caught:
-            run_program(program, bytes(64), repeat=1 << 30)
-    finally:
-        timer.join()
-        signal.signal(signal.SIGUSR1, before)
+    yield
+    timer.join()
+    signal.signal(signal.SIGUSR1, before)
+
+
+@pytest.mark.usefixtures("signal_soon")
+def test_a_run_that_a_signal_ends_says_so(make_program: Callable[..., OwnedFd]) -> None:
+    program = make_program(ProgramType.XDP, 2)
+    with pytest.raises(KernelError, match="before all repetitions were done") as caught:
+        run_program(program, bytes(64), repeat=1 << 30, attempts=1)
     assert caught.value.errno == errno.EINTR
+
+
+@pytest.mark.usefixtures("signal_soon")
+def test_a_run_that_a_signal_ends_is_begun_again(make_program: Callable[..., OwnedFd]) -> None:
+    assert run_program(make_program(ProgramType.XDP, 2), bytes(64), repeat=5_000_000).retval == 2
