@@ -42,6 +42,8 @@ def _find(data: bytes | mmap, name: bytes) -> bytes | None:
         return None
     if each < header.size:
         raise BtfError(f"ELF section headers of {each} bytes are too short")
+    if table + header.size > len(data):
+        raise BtfError(f"ELF file of {len(data)} bytes has no section headers at byte {table}")
     # Extended numbering (gABI): with 0xff00 sections and more the real numbers are in the first header.
     first = header.unpack_from(data, table)
     count = count or first[5]

@@ -351,7 +351,10 @@ def test_files_may_be_elf(tmp_path: Path, bits: int, order: str) -> None:
         (b"\x7fELF", "neither of 32 nor of 64 bits"),
         (elf_with(".text", b""), "the ELF file has no .BTF section"),
         (elf_with(".BTF", b""), "header needs 24 bytes"),
-        (elf_with(".BTF", b"x" * 24)[:-200], "no room for its 3 section headers|ends inside its headers"),
+        (
+            elf_with(".BTF", b"x" * 24)[:-200],
+            "no room for its 3 section headers|ends inside its headers|no section headers at byte",
+        ),
         (elf_with(".BTF", encoded([INT])).replace(b"\1\0\0\0\1\0\0\0", b"\1\0\0\0\x08\0\0\0", 1), "SHT_NOBITS"),
     ],
 )
