@@ -19,8 +19,8 @@ from aiobpf.cli.commands import main
 from aiobpf.errors import CodecError, SpecError
 from aiobpf.spec import Pinning
 from aiobpf.uapi import MapType
-from tests.conftest import kernel_has
 from tests.foreign_objects import foreign_objects
+from tests.kernel_features import kernel_has
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

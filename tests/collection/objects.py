@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aiobpf.elf import read_spec
-from tests.conftest import kernel_has
+from tests.kernel_features import kernel_has
 
 if TYPE_CHECKING:
     from aiobpf.spec import CollectionSpec

@@ -15,7 +15,7 @@ import pytest
 
 import aiobpf
 from aiobpf.errors import BpfError, NotSupportedError, SpecError, UnresolvedSymbolError, VerifierError
-from tests.conftest import FEATURES, kernel_has
+from tests.kernel_features import FEATURES, kernel_has
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -22,8 +22,8 @@ from aiobpf.kernel.kconfig import kernel_config
 from aiobpf.kernel.release import kernel_version
 from aiobpf.spec.struct_ops_plan import StructOpsPlan
 from aiobpf.uapi import ProgramType
-from tests.conftest import has_trampolines
 from tests.elf.conftest import embedded_object
+from tests.kernel_probes import has_trampolines
 
 from .loading import all_objects, companions, complete, needs_trampoline
 

@@ -19,8 +19,8 @@ from aiobpf.errors import BpfError, VerifierError
 from aiobpf.kernel.kallsyms import Kallsyms
 from aiobpf.kernel.release import kernel_version
 from aiobpf.runtime import LoadOptions
-from tests.conftest import has_trampolines
 from tests.elf.conftest import embedded_object
+from tests.kernel_probes import has_trampolines
 
 from .conftest import KERNELS, OBJECTS, folders
 from .kernels.reduce import OWN, TOOLS

@@ -15,9 +15,9 @@ from aiobpf.runtime.map_create import create_map
 from aiobpf.spec import MapSpec
 from aiobpf.spec.map import Pinning
 from aiobpf.uapi import MapType
-from tests.conftest import kernel_has
 from tests.fuzz.limits import bounded
 from tests.hostile.patch import patched, read, with_btf, with_symbol_name
+from tests.kernel_features import kernel_has
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -25,7 +25,7 @@ from aiobpf.kernel import (
 )
 from aiobpf.kernel.first_kernels import MAP_TYPES_SINCE, PROGRAM_TYPES_SINCE
 from aiobpf.uapi import MapType, ProgramType
-from tests.conftest import has_trampolines, option_is_off, refuses_trampolines
+from tests.kernel_probes import has_trampolines, option_is_off, refuses_trampolines
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

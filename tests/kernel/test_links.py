@@ -41,7 +41,7 @@ from aiobpf.kernel import tracefs as tracefs_module
 from aiobpf.kernel.btf import KernelBtfCache
 from aiobpf.kernel.mounts import CGROUP2_MAGIC, filesystem_magic, mounts, private_mount
 from aiobpf.uapi import AttachType, LinkType, MapType, ProgramType
-from tests.conftest import kernel_has
+from tests.kernel_features import kernel_has
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -11,7 +11,7 @@ import aiobpf
 from aiobpf.errors import SpecError
 from aiobpf.link import Link, RawTracepoint, TpBtf, Tracepoint, kind_of
 from aiobpf.uapi import LinkType
-from tests.conftest import kernel_has
+from tests.kernel_features import kernel_has
 
 if TYPE_CHECKING:
     from aiobpf.runtime.attach import Opening

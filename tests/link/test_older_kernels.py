@@ -9,7 +9,7 @@ import pytest
 from aiobpf.errors import NotSupportedError
 from aiobpf.link import Fentry, RawTracepoint, TpBtf, Tracepoint, Uprobe
 from aiobpf.uapi import AttachType, ProgramType
-from tests.conftest import FEATURES, kernel_has
+from tests.kernel_features import FEATURES, kernel_has
 
 if TYPE_CHECKING:
     from typing import Any

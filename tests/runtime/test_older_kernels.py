@@ -27,7 +27,7 @@ from aiobpf.runtime.newer_instructions import newer_instruction
 from aiobpf.runtime.program_load import load_alone
 from aiobpf.spec import MapSpec, ProgramSpec
 from aiobpf.uapi import AttachType, MapFlags, MapType, ProgramType
-from tests.conftest import FEATURES, kernel_has
+from tests.kernel_features import FEATURES, kernel_has
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -21,7 +21,7 @@ from aiobpf.kernel.netns import NetNamespace
 from aiobpf.runtime import Map, Program
 from aiobpf.spec import MapSpec, ProgramSpec
 from aiobpf.uapi import MapType, ProgramFlags, ProgramType, RunFlags
-from tests.conftest import kernel_has
+from tests.kernel_features import kernel_has
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

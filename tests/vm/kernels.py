@@ -22,6 +22,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from tests.matrix.outcomes import PREFIX
 from tests.vm.debian_kernels import CACHE, fetch
 
 REPOSITORY = Path(__file__).parent.parent.parent
@@ -34,6 +35,7 @@ MODULES = "veth nf_conntrack xfrm_interface x_tables"  # what tests trace and ca
 SETTINGS = (
     "PYTHONDONTWRITEBYTECODE=1",
     "AIOBPF_TEST_BACKENDS=asyncio",
+    "AIOBPF_TEST_MATRIX=-",
     "AIOBPF_TEST_REQUIRE=root,kprobes,uprobes,trampolines",  # Debian's kernels have them all, from 5.10 on
 )
 
@@ -43,7 +45,7 @@ def run(version: str, arguments: list[str]) -> int:
     folder = CACHE / version
     guest = ["--mem", "3G", "--timeout", str(TIMEOUT_S), "--chdir", str(REPOSITORY)]
     guest += ["--modprobe", MODULES]
-    for setting in SETTINGS:
+    for setting in (*SETTINGS, f"AIOBPF_TEST_KERNEL={version}"):
         guest += ["--env", setting]
     started = time.monotonic()
     with tempfile.TemporaryDirectory() as scratch, (Path(scratch) / "output").open("wb") as output:
@@ -57,9 +59,20 @@ def run(version: str, arguments: list[str]) -> int:
             stdout=output,
             stderr=output,
         ).returncode
-        text = Path(output.name).read_text(errors="replace")
+        text = keep_matrix(Path(output.name).read_text(errors="replace"))
     print(f"== Linux {version}: {time.monotonic() - started:.0f} s\n{text}", end="", flush=True)
     return status
+
+
+def keep_matrix(output: str) -> str:
+    """The output without the lines of the matrix, which go into the file that $AIOBPF_TEST_MATRIX names."""
+    lines = output.splitlines(keepends=True)
+    told = [line for line in lines if line.startswith(PREFIX)]
+    where = os.environ.get("AIOBPF_TEST_MATRIX")
+    if where:
+        with Path(where).open("a") as file:
+            file.writelines(told)
+    return "".join(line for line in lines if not line.startswith(PREFIX))
 
 
 def compile_tests(arguments: list[str]) -> None:

@@ -1,0 +1,130 @@
+"""What kernel tests need: ``@pytest.mark.requires("tcx")`` names rows of FEATURES."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from attrs import frozen
+
+from tests.kernel_probes import (
+    BPF_GET_ATTACH_COOKIE,
+    has_attach_type,
+    has_connection_tracking_functions,
+    has_kernel_function,
+    has_map_type,
+    has_module_variable,
+    has_modules_with_types,
+    has_one_cpu_value,
+    has_program_type,
+    has_struct_ops_links,
+    has_tp_btf_links,
+    has_trampolines,
+    knows_helper,
+    lets_call,
+    modules_are_not_loaded,
+    option_is_off,
+    perf_link_told,
+    refuses_trampolines,
+    runs_live_frames,
+    supports,
+    takes_out_of_hashes,
+    tells_its_configuration,
+    tells_of_variables,
+    tells_types_of_modules,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+@frozen
+class Feature:
+    """Something that a kernel may lack. *is_there* looks; *since* is the first version that has it.
+
+    Where it is missing although the kernel is new enough, the test fails, unless *excuse* finds the reason: a
+    configuration option that is off, or a machine that forbids it.
+    """
+
+    since: tuple[int, int]
+    is_there: Callable[[], bool]
+    excuse: Callable[[], str | None] = lambda: None
+
+
+FEATURES = {
+    "kprobes": Feature(
+        (4, 17), Path("/sys/bus/event_source/devices/kprobe/type").exists, option_is_off("CONFIG_KPROBES")
+    ),
+    "uprobes": Feature(
+        (4, 17), Path("/sys/bus/event_source/devices/uprobe/type").exists, option_is_off("CONFIG_UPROBES")
+    ),
+    "trampolines": Feature((5, 5), has_trampolines, refuses_trampolines),
+    "atomics": Feature((5, 12), lambda: supports("ATOMICS")),
+    "callbacks": Feature((5, 13), lambda: knows_helper(164)),  # bpf_for_each_map_elem
+    "timers": Feature((5, 15), lambda: knows_helper(169)),  # bpf_timer_init
+    "bounded loops": Feature((5, 17), lambda: knows_helper(181)),  # bpf_loop; bpf_strncmp came with it
+    "bloom filters": Feature((5, 16), lambda: has_map_type("BLOOM_FILTER")),
+    "lookup and delete": Feature((5, 14), takes_out_of_hashes),
+    "syscall programs": Feature((5, 14), lambda: has_program_type("SYSCALL")),
+    "perf links": Feature((5, 15), lambda: supports("PERF_LINK")),
+    "cookies": Feature((5, 15), lambda: supports("BPF_COOKIE")),
+    "loops": Feature((5, 17), lambda: knows_helper(181)),  # bpf_loop
+    "tp_btf links": Feature((5, 18), has_tp_btf_links),
+    "fentry cookies": Feature(
+        (5, 19), lambda: lets_call("TRACING", BPF_GET_ATTACH_COOKIE, "TRACE_FENTRY", "vfs_read"), refuses_trampolines
+    ),
+    "task kfuncs": Feature((6, 2), lambda: has_kernel_function("bpf_task_from_pid")),
+    "struct_ops links": Feature((6, 4), has_struct_ops_links, option_is_off("CONFIG_BPF_JIT")),
+    "sched_ext": Feature((6, 12), Path("/sys/kernel/sched_ext").exists, option_is_off("CONFIG_SCHED_CLASS_EXT")),
+    "arenas": Feature((6, 9), lambda: has_map_type("ARENA")),
+    "netfilter programs": Feature(
+        (6, 4), lambda: has_program_type("NETFILTER"), option_is_off("CONFIG_NETFILTER_BPF_LINK")
+    ),
+    "tcx": Feature((6, 6), lambda: has_attach_type("TCX_INGRESS")),
+    "uprobe.multi": Feature((6, 6), lambda: supports("UPROBE_MULTI")),
+    "v4 instructions": Feature((6, 6), lambda: supports("ISA_V4")),
+    "perf link infos": Feature((6, 6), lambda: perf_link_told()[0] is not None),
+    "arg:ctx tags": Feature((6, 8), lambda: supports("ARG_CTX_TAG")),
+    "tokens": Feature((6, 9), lambda: supports("TOKEN"), option_is_off("CONFIG_USER_NS")),
+    "may_goto": Feature((6, 9), lambda: supports("MAY_GOTO")),
+    "perf link cookies": Feature((6, 9), lambda: perf_link_told()[1] == 5),
+    "raw tracepoint cookies": Feature((6, 10), lambda: lets_call("RAW_TRACEPOINT", BPF_GET_ATTACH_COOKIE)),
+    "modules with distilled types": Feature((6, 11), has_modules_with_types, lambda: "this kernel has no modules here"),
+    "load-acquire": Feature((6, 15), lambda: supports("LOAD_ACQUIRE")),
+    "one CPU's value": Feature((7, 0), has_one_cpu_value),
+    "work queues": Feature((6, 10), lambda: has_kernel_function("bpf_wq_init")),
+    "live frames": Feature((5, 18), runs_live_frames),
+    "modules": Feature((5, 11), tells_types_of_modules, modules_are_not_loaded),
+    "a module's variable": Feature((6, 12), has_module_variable, lambda: "no x_tables, or built in"),
+    "connection tracking kfuncs": Feature((6, 2), has_connection_tracking_functions),
+    "kernel variables": Feature((0, 0), tells_of_variables, lambda: "they need CONFIG_KALLSYMS_ALL and a newer pahole"),
+    "kernel configuration": Feature((0, 0), tells_its_configuration, lambda: "no configuration file is installed"),
+}
+
+
+# AIOBPF_TEST_REQUIRE=root,kprobes: what this machine is known to have, so that its absence is a failure, never a skip.
+KNOWN_TO_BE_HERE = frozenset(os.environ.get("AIOBPF_TEST_REQUIRE", "").split(","))
+
+
+def why_not_here(name: str) -> str | None:
+    """None where this kernel has the feature *name*, else since when or why not; fails where it should have it."""
+    from aiobpf.kernel.release import kernel_release
+
+    feature = FEATURES[name]
+    if feature.is_there():
+        return None
+    assert name not in KNOWN_TO_BE_HERE, f"this machine is known to have {name} and has not"
+    since = f"since {feature.since[0]}.{feature.since[1]}"
+    if kernel_release() < feature.since:
+        return since
+    reason = feature.excuse()
+    if reason is None:
+        pytest.fail(f"this kernel should have {name} ({since}) and has not")
+    return reason
+
+
+def kernel_has(name: str) -> bool:
+    """For a test that has something to see on kernels with the feature and on those without."""
+    return why_not_here(name) is None

@@ -1,0 +1,319 @@
+"""What a kernel has, found by trying, for tests/kernel_features.py."""
+
+from __future__ import annotations
+
+import functools
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def option_is_off(*options: str) -> Callable[[], str | None]:
+    def excuse() -> str | None:
+        from aiobpf.errors import NotSupportedError
+        from aiobpf.kernel.kconfig import kernel_config
+
+        try:
+            config = kernel_config()
+        except NotSupportedError:
+            return None
+        off = [option for option in options if option not in config]
+        return f"{', '.join(off)} not set" if off else None
+
+    return excuse
+
+
+@functools.cache
+def may_use_bpf() -> bool:
+    """Whether this process may load programs of every kind."""
+    from aiobpf.kernel.capabilities import Capability, missing
+
+    return not missing([Capability.BPF, Capability.PERFMON, Capability.NET_ADMIN])
+
+
+@functools.cache
+def has_trampolines() -> bool:
+    """Whether a fentry program loads; it attaches nowhere."""
+    from aiobpf import asm
+    from aiobpf.btf import Btf, Function
+    from aiobpf.errors import KernelError, NotSupportedError
+    from aiobpf.kernel.programs import load_program
+    from aiobpf.uapi import AttachType, ProgramType
+
+    vmlinux = Btf.from_file("/sys/kernel/btf/vmlinux")
+    target = vmlinux.id_of(vmlinux.by_name("vfs_read", Function))
+    code = asm.Instructions([asm.mov(asm.R0, 0), asm.exit_()]).encode()
+    try:
+        with load_program(
+            ProgramType.TRACING, code, expected_attach_type=AttachType.TRACE_FENTRY, attach_btf_id=target
+        ):
+            return True
+    except (KernelError, NotSupportedError):
+        return False
+
+
+@functools.cache
+def knows_helper(number: int) -> bool:
+    """Whether socket filters may call the helper of that number; it is called with nothing, and refused for that."""
+    from aiobpf import asm
+    from aiobpf.errors import KernelError
+    from aiobpf.kernel.programs import load_program, log_text
+    from aiobpf.uapi import ProgramType
+
+    log = bytearray(1 << 16)
+    code = asm.Instructions([asm.call_helper(number), asm.mov(asm.R0, 0), asm.exit_()]).encode()
+    try:
+        load_program(ProgramType.SOCKET_FILTER, code, log=log, log_level=1).close()
+    except KernelError:
+        return "unknown#" not in log_text(log)
+    return True
+
+
+@functools.cache
+def lets_call(program_type: str, number: int, attach_type: str | None = None, target: str | None = None) -> bool:
+    """Whether programs of that type may call the helper of that number, which wants no more than the context."""
+    from aiobpf import asm
+    from aiobpf.btf import Btf, Function
+    from aiobpf.errors import KernelError, NotSupportedError
+    from aiobpf.kernel.programs import load_program
+    from aiobpf.uapi import AttachType, ProgramType
+
+    target_id = 0
+    if target is not None:
+        vmlinux = Btf.from_file("/sys/kernel/btf/vmlinux")
+        target_id = vmlinux.id_of(vmlinux.by_name(target, Function))
+    code = asm.Instructions([asm.call_helper(number), asm.mov(asm.R0, 0), asm.exit_()]).encode()
+    expected = AttachType[attach_type] if attach_type is not None else 0
+    try:
+        load_program(ProgramType[program_type], code, expected_attach_type=expected, attach_btf_id=target_id).close()
+    except (KernelError, NotSupportedError):
+        return False
+    return True
+
+
+@functools.cache
+def supports(name: str) -> bool:
+    from aiobpf.kernel.features import Feature as KernelFeature
+    from aiobpf.kernel.features import Supported, kernel_features
+
+    return kernel_features().probe(KernelFeature[name]) == Supported()
+
+
+@functools.cache
+def takes_out_of_hashes() -> bool:
+    """Whether a hash's element is looked up and deleted at once."""
+    from aiobpf.errors import KernelError
+    from aiobpf.kernel.elements import MapElements
+    from aiobpf.kernel.maps import create_map
+    from aiobpf.uapi import MapType
+
+    with create_map(MapType.HASH, 4, 4, 1) as table:
+        try:
+            MapElements(table, 4, 4).lookup_and_delete(bytes(4))
+        except KernelError:
+            return False
+    return True
+
+
+@functools.cache
+def has_attach_type(name: str) -> bool:
+    """Whether the loopback interface can be asked for programs of that attach type."""
+    from aiobpf.errors import KernelError
+    from aiobpf.kernel.links import prog_query
+    from aiobpf.uapi import AttachType
+
+    try:
+        prog_query(1, AttachType[name])
+    except KernelError:
+        return False
+    return True
+
+
+@functools.cache
+def perf_link_told() -> tuple[str | None, int | None]:
+    """What the kernel tells of a link over a perf event with the cookie 5: what it is about, and the cookie."""
+    from aiobpf import asm
+    from aiobpf.errors import KernelError
+    from aiobpf.kernel import perf_events
+    from aiobpf.kernel.info_links import link_info
+    from aiobpf.kernel.links import link_create
+    from aiobpf.kernel.programs import load_program
+    from aiobpf.uapi import AttachType, ProgramType
+
+    code = asm.Instructions([asm.mov(asm.R0, 0), asm.exit_()]).encode()
+    clock = perf_events.COUNT_SW_CPU_CLOCK
+    with (
+        load_program(ProgramType.PERF_EVENT, code) as program,
+        perf_events.perf_event_open(perf_events.TYPE_SOFTWARE, clock, pid=0, cpu=-1, sample_frequency=1) as event,
+    ):
+        try:
+            with link_create(program, event, AttachType.PERF_EVENT, cookie=5) as link:
+                info = link_info(link)
+                return info.event, info.cookie
+        except KernelError:
+            return None, None
+
+
+@functools.cache
+def has_tp_btf_links() -> bool:
+    """Whether BPF_LINK_CREATE attaches tp_btf programs, which BPF_RAW_TRACEPOINT_OPEN has always done."""
+    from aiobpf import asm
+    from aiobpf.btf import Btf, Typedef
+    from aiobpf.errors import KernelError
+    from aiobpf.kernel.links import link_create
+    from aiobpf.kernel.programs import load_program
+    from aiobpf.uapi import AttachType, ProgramType
+
+    vmlinux = Btf.from_file("/sys/kernel/btf/vmlinux")
+    target = vmlinux.id_of(vmlinux.by_name("btf_trace_sys_enter", Typedef))
+    kind = AttachType.TRACE_RAW_TP
+    code = asm.Instructions([asm.mov(asm.R0, 0), asm.exit_()]).encode()
+    with load_program(ProgramType.TRACING, code, expected_attach_type=kind, attach_btf_id=target) as program:
+        try:
+            link_create(program, None, kind).close()
+        except KernelError:
+            return False
+    return True
+
+
+@functools.cache
+def has_kernel_function(name: str) -> bool:
+    from aiobpf.btf import Btf, Function
+
+    return bool(Btf.from_file("/sys/kernel/btf/vmlinux").all_by_name(name, Function))
+
+
+@functools.cache
+def runs_live_frames() -> bool:
+    """Whether a test run sends its frames on their way; these are dropped."""
+    from aiobpf import asm
+    from aiobpf.errors import KernelError, NotSupportedError
+    from aiobpf.kernel.program_run import test_run
+    from aiobpf.kernel.programs import load_program
+    from aiobpf.uapi import ProgramType, RunFlags
+
+    drop = asm.Instructions([asm.mov(asm.R0, 1), asm.exit_()]).encode()
+    with load_program(ProgramType.XDP, drop) as program:
+        try:
+            test_run(program, bytes(64), flags=RunFlags.XDP_LIVE_FRAMES)
+        except NotSupportedError:
+            return False
+        except KernelError:  # it began: a signal ends it
+            return True
+    return True
+
+
+@functools.cache
+def has_one_cpu_value() -> bool:
+    from aiobpf.kernel.features import Feature, Supported, kernel_features
+
+    return isinstance(kernel_features().probe(Feature.ONE_CPU_VALUE), Supported)
+
+
+@functools.cache
+def has_map_type(name: str) -> bool:
+    from aiobpf.kernel.features import supports_map_type
+    from aiobpf.uapi import MapType
+
+    return supports_map_type(MapType[name])
+
+
+@functools.cache
+def has_program_type(name: str) -> bool:
+    from aiobpf.kernel.features import supports_program_type
+    from aiobpf.uapi import ProgramType
+
+    return supports_program_type(ProgramType[name])
+
+
+@functools.cache
+def has_struct_ops_links() -> bool:
+    """Whether the values of struct_ops maps have a state that only links use (BPF_STRUCT_OPS_STATE_READY)."""
+    from aiobpf.btf import Btf, Enum
+
+    states = Btf.from_file("/sys/kernel/btf/vmlinux").all_by_name("bpf_struct_ops_state", Enum)
+    return any(each.name == "BPF_STRUCT_OPS_STATE_READY" for state in states for each in state.enumerators)
+
+
+@functools.cache
+def has_modules_with_types() -> bool:
+    """Whether the running kernel's modules are installed, and it takes types with a distilled base (6.11)."""
+    from aiobpf.kernel.release import kernel_release
+
+    is_there = any(Path(f"/lib/modules/{os.uname().release}/kernel").rglob("dummy.ko*"))
+    return is_there and kernel_release() >= (6, 11)
+
+
+@functools.cache
+def tells_of_variables() -> bool:
+    """Whether the kernel's variables are in its BTF, and in kallsyms, where the verifier looks for their address."""
+    from aiobpf.btf import Btf, Variable
+    from aiobpf.kernel.kallsyms import symbol_addresses
+
+    vmlinux = Btf.from_file("/sys/kernel/btf/vmlinux")
+    return bool(vmlinux.all_by_name("runqueues", Variable)) and bool(symbol_addresses(["runqueues"]))
+
+
+def tells_its_configuration() -> bool:
+    from aiobpf.errors import NotSupportedError
+    from aiobpf.kernel.kconfig import kernel_config
+
+    try:
+        return bool(kernel_config())
+    except NotSupportedError:
+        return False
+
+
+MODULES = ("veth", "nf_conntrack", "xfrm_interface")
+"""Modules that tests trace and call functions of; a VM loads them (tests/vm/kernels.py)."""
+
+
+def tells_types_of_modules() -> bool:
+    return all(Path("/sys/kernel/btf", module).exists() for module in MODULES)
+
+
+def modules_are_not_loaded() -> str | None:
+    try:
+        loaded = {line.split()[0] for line in Path("/proc/modules").read_text().splitlines()}
+    except FileNotFoundError:
+        return "this kernel has no modules"
+    missing = [module for module in MODULES if module not in loaded]
+    return f"{', '.join(missing)} not loaded, or built in" if missing else None
+
+
+@functools.cache
+def has_connection_tracking_functions() -> bool:
+    from aiobpf.btf import Function
+    from aiobpf.kernel.btf import KernelBtfCache
+
+    cache = KernelBtfCache()
+    found = [cache.find(name, Function) for name in ("bpf_skb_ct_alloc", "bpf_skb_get_xfrm_info", "bpf_rcu_read_lock")]
+    cache.close()
+    return None not in found
+
+
+@functools.cache
+def has_module_variable() -> bool:
+    """Whether the verifier follows the type of x_tables' own variable: that of 6.1 sees no struct behind a typedef."""
+    from aiobpf.btf import Variable
+    from aiobpf.kernel.btf import KernelBtfCache
+    from aiobpf.kernel.release import kernel_release
+
+    if kernel_release() < (6, 12):
+        return False
+
+    cache = KernelBtfCache()
+    found = cache.find("xt_recseq", Variable)
+    cache.close()
+    return found is not None and found.module is not None
+
+
+def refuses_trampolines() -> str | None:
+    """A kernel that says EPERM to one who may do everything, and writes no log, was built to refuse them."""
+    return "this kernel refuses trampolines (EPERM with every privilege)" if may_use_bpf() else None
+
+
+BPF_GET_ATTACH_COOKIE = 174
