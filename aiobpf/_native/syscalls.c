@@ -53,6 +53,11 @@ int sys_ioctl_pointer(int fd, unsigned long request, void *argument)
 	return outcome(ioctl(fd, request, argument));
 }
 
+int sys_membarrier(int command)
+{
+	return outcome(syscall(__NR_membarrier, command, 0, 0));
+}
+
 int sys_openat(int directory, const char *path, int flags, int *owner)
 {
 	return own(openat(directory, path, flags | O_CLOEXEC), owner);

@@ -19,6 +19,8 @@ int sys_fsopen(const char *type, unsigned int flags, int *owner);
 int sys_fsconfig(int fd, unsigned int command, const char *key, const void *value, int aux);
 int sys_fsmount(int fd, unsigned int flags, unsigned int attributes, int *owner);
 
+int sys_membarrier(int command);
+
 long long filesystem_type(const char *path);
 
 int fd_take(int *owner);

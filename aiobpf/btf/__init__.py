@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from aiobpf.btf.dedup import deduplicate as deduplicate
     from aiobpf.btf.distilled import distill_base as distill_base
     from aiobpf.btf.distilled import relocate_base as relocate_base
+    from aiobpf.btf.evolution import Evolution as Evolution
+    from aiobpf.btf.evolution import evolution_of as evolution_of
     from aiobpf.btf.ext_info import ExtInfos as ExtInfos
     from aiobpf.btf.ext_info import SectionInfos as SectionInfos
     from aiobpf.btf.ext_info import load_btf_and_ext_infos as load_btf_and_ext_infos
@@ -101,6 +103,7 @@ __all__ = [
     "EncodedExtInfos",
     "Enum",
     "Enumerator",
+    "Evolution",
     "ExtInfos",
     "Fixup",
     "Float",
@@ -139,6 +142,7 @@ __all__ = [
     "encode",
     "encode_ext_infos",
     "essential_name",
+    "evolution_of",
     "format_c",
     "format_header",
     "format_type",
@@ -170,6 +174,7 @@ _HOMES = {
     "core_relocation": "CORE_RELOCATION CoreRelocation CoreRelocationKind",
     "dedup": "Deduplicated deduplicate",
     "distilled": "distill_base relocate_base",
+    "evolution": "Evolution evolution_of",
     "ext_info": "ExtInfos SectionInfos load_btf_and_ext_infos",
     "ext_info_encode": "EncodedExtInfos encode_ext_infos",
     "features": "BtfFeature",

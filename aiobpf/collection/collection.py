@@ -5,13 +5,18 @@ from __future__ import annotations
 import warnings
 from typing import TYPE_CHECKING, Any, TypeVar, cast, final
 
+import anyio
+from attrs import evolve
+
 from aiobpf.collection.attached import Attached, attach_by_themselves, attach_each
 from aiobpf.collection.binding import COLLECTION, bound_fields, fill, typed
 from aiobpf.collection.load import LoadPlan, load_collection
 from aiobpf.collection.names import Names
+from aiobpf.elf import read_spec
 from aiobpf.errors import ClosedError, SpecError
 from aiobpf.kernel.worker import in_worker
 from aiobpf.runtime import LoadOptions, LogPolicy, Map, Opening, Program, Variable
+from aiobpf.spec import CollectionSpec
 from aiobpf.uapi import MapType
 
 if TYPE_CHECKING:
@@ -23,9 +28,9 @@ if TYPE_CHECKING:
 
     from aiobpf.btf import Btf
     from aiobpf.collection.load import Loaded
+    from aiobpf.collection.replace import Replacement
     from aiobpf.kernel.btf import KernelBtfCache
     from aiobpf.runtime.kconfig_values import Kconfig
-    from aiobpf.spec import CollectionSpec
     from aiobpf.stream import PerfBuffer, RingBuffer
 
     Source = CollectionSpec | str | PathLike[str] | bytes
@@ -40,10 +45,11 @@ class Collection:
     Made by `aiobpf.load`. What is to outlive it is taken out with `detach`, or pinned.
     """
 
-    __slots__ = ("_loaded", "maps", "programs", "spec", "variables")
+    __slots__ = ("_changing", "_loaded", "maps", "programs", "spec", "variables")
 
     def __init__(self, loaded: Loaded) -> None:
         self._loaded: Loaded | None = loaded
+        self._changing = anyio.Lock()
         self.spec: CollectionSpec = loaded.spec
         self.maps: Names[Map] = Names("map", loaded.maps)
         self.programs: Names[Program] = Names("program", loaded.programs)
@@ -93,10 +99,15 @@ class Collection:
         return self._loaded is None
 
     async def aclose(self) -> None:
-        """Close programs, then variables and maps; idempotent. Links are closed by who made them, before this."""
-        loaded, self._loaded = self._loaded, None
-        if loaded is not None:
-            await loaded.aclose()
+        """Close programs, then variables and maps; idempotent. Links are closed by who made them, before this.
+
+        A `replace` that is under way comes to its end before.
+        """
+        with anyio.CancelScope(shield=True):
+            async with self._changing:
+                loaded, self._loaded = self._loaded, None
+                if loaded is not None:
+                    await loaded.aclose()
 
     async def __aenter__(self) -> Collection:
         return self
@@ -143,6 +154,66 @@ class Collection:
         else:
             chosen = attach_by_themselves(self.programs.values(), self.maps.values())
         return Opening(lambda: attach_each(chosen, required=bool(names)))
+
+    async def replace(
+        self,
+        source: Source,
+        *,
+        fresh: Iterable[str] = (),
+        lossy: bool = False,
+        programs: Iterable[str] | None = None,
+        attach_programs: Mapping[str, Program] | None = None,
+        kconfig: Kconfig | None = None,
+    ) -> Replacement:
+        """Put another version of the object in this one's place, while it runs: hot reload.
+
+        All or nothing: *source* is read, compared and loaded first; where the verifier refuses it, or anything else
+        fails, what ran goes on untouched and the error comes out. Then the programs are exchanged under their live
+        links. Cancelled before that, nothing has changed; cancelled during it, it is completed.
+
+        **Objects stay**: this collection's `maps`, `programs` and `variables`, and the Map, Program, Variable and Link
+        objects that were taken from them, are those of the new version afterwards. Streams go on reading. Maps and
+        variables that were seen in another way (`typed`) are to be taken anew where their map was not kept.
+
+        **Links** made by `attach` or ``program.attach`` are updated in one step where the kernel can (XDP, tcx, netkit,
+        cgroup, netns, netfilter, struct_ops, iterators); others (kprobes, tracepoints, perf events, fentry) get the new
+        program beside the old one before that goes: events of that moment are seen by both, and none by neither.
+
+        **Maps** are kept where type, size, flags and the layout of keys and values are the same. Where values only grew
+        (new members, wider integers, longer arrays, larger max_entries; global variables by their names) a new map is
+        filled with the converted elements; what the old programs write meanwhile is converted after they ended, unless
+        the new ones wrote there too (`Migrated.conflicts`). Constants are those of *source*. Slots of program arrays
+        get the new programs. Maps pinned by name keep their pin.
+
+        *fresh*: maps that begin anew although they could not, or could, be kept. *lossy*: members and variables that
+        the new version no longer has may go. *programs*, *attach_programs*, *kconfig*: as for `aiobpf.load`; by
+        default, and for all else, what this collection was loaded with.
+
+        Raises SpecError listing each map that does not fit, or a program that hangs somewhere and is gone; and what
+        `aiobpf.load` and the links' `update` raise.
+        """
+        from aiobpf.collection.replace import replace_collection
+
+        if isinstance(fresh, str) or isinstance(programs, str):
+            raise SpecError("fresh and programs are collections of names")
+        async with self._changing:
+            loaded = self._open()
+            spec = source if isinstance(source, CollectionSpec) else await in_worker(read_spec, source)
+            before = loaded.plan
+            options = evolve(
+                before.options,
+                kconfig=before.options.kconfig if kconfig is None else kconfig,
+                attach_programs={
+                    name: program
+                    for name, program in (attach_programs or before.options.attach_programs).items()
+                    if attach_programs is not None or name in spec.programs
+                },
+            )
+            chosen = frozenset(programs) if programs is not None else before.programs
+            plan = evolve(before, programs=chosen, options=options)
+            report = await replace_collection(loaded, spec, plan, fresh=frozenset(fresh), lossy=lossy)
+            self.spec = spec
+            return report
 
     def stream(self, name: str, *, type: Any = None, **options: Any) -> RingBuffer[Any] | PerfBuffer[Any]:  # noqa: A002
         """The events of a ring buffer or perf event array: ``async with coll.stream("events") as events``.

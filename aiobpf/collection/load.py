@@ -25,6 +25,7 @@ from aiobpf.spec.struct_ops_plan import StructOpsPlan
 from aiobpf.uapi import MapType
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
     from os import PathLike
 
     from aiobpf.spec import ProgramSpec
@@ -48,6 +49,7 @@ class Loaded:
     """What a load made, and the one owner of it."""
 
     spec: CollectionSpec
+    plan: LoadPlan = field(factory=LoadPlan)
     maps: dict[str, Map] = field(factory=dict)
     programs: dict[str, Program] = field(factory=dict)
     variables: dict[str, Variable] = field(factory=dict)
@@ -87,6 +89,69 @@ class Loaded:
                 map_.unpin()
         self.close()
 
+    def become(self, new: Loaded, kept: Collection[str]) -> list[Map | Program]:
+        """Have what *new* has, in the objects that this gave out: each goes on as the one of its name in *new*, but for
+        the maps in *kept*, which stay what they are. What is left over is the caller's to close."""
+        mine = {id(each) for each in self._owned}
+        left: list[Map | Program] = []
+        owned: list[Map | Program] = []
+        kept_maps = [self.maps[name] for name in kept]
+        old_sections = [section for section in self.sections if any(section.is_of(made) for made in kept_maps)]
+
+        maps: dict[str, Map] = {}
+        for name, made in new.maps.items():
+            before = self.maps.get(name)
+            if before is not None and name in kept:
+                before.spec, before.types = made.spec, made.types
+                left.append(made)
+            elif before is not None and id(before) in mine:
+                before.exchange(made)
+                left.append(made)
+            else:
+                before = made
+            maps[name] = before
+            if before is made or id(before) in mine:
+                owned.append(before)
+            for section in new.sections:
+                if section.is_of(made):
+                    section.move_to(before)
+        programs: dict[str, Program] = {}
+        now: dict[int, Program] = {}
+        for name, program in new.programs.items():
+            there = self.programs.get(name)
+            if there is not None and id(there) in mine:
+                there.exchange(program)
+                left.append(program)
+            else:
+                there = program
+            programs[name] = now[id(program)] = there
+            owned.append(there)
+        for made in maps.values():
+            if made.registration is not None:
+                members = made.registration.programs
+                members.update({name: now.get(id(program), program) for name, program in members.items()})
+        left += [each for each in self._owned if each not in owned]
+        self._become_variables(new, kept_maps)
+        self.sections = [*old_sections, *new.sections]
+        for ours, theirs in ((self.maps, maps), (self.programs, programs)):
+            ours.clear()
+            ours.update(theirs)  # type: ignore[arg-type]
+        self.spec, self.plan, self.pinned, self._owned = new.spec, new.plan, [*self.pinned, *new.pinned], owned
+        new._owned, new.sections = [], []
+        return left
+
+    def _become_variables(self, new: Loaded, kept: Sequence[Map]) -> None:
+        found: dict[str, Variable] = {}
+        for name, variable in new.variables.items():
+            before = self.variables.get(name)
+            if before is None:
+                before = variable
+            elif not any(before.is_in(made) for made in kept):
+                before.exchange(variable)
+            found[name] = before
+        self.variables.clear()
+        self.variables.update(found)
+
     async def aclose(self) -> None:
         """Close everything in reverse order, in one worker job."""
         await kernel.close_in_worker(*self._take())
@@ -112,7 +177,7 @@ def load_collection(source: CollectionSpec | str | PathLike[str] | bytes, plan: 
         for name, value in given.items():
             if not isinstance(value, kind):
                 raise SpecError(f"{argument}[{name!r}] is a {kind.__name__}, not {value!r}")
-    loaded = Loaded(spec)
+    loaded = Loaded(spec, plan)
     try:
         with LoadContext(plan.options, spec.types) as context:
             prepared = {name: Prepared(program, context) for name, program in chosen.items()}

@@ -215,6 +215,18 @@ class Link:
         """
         return await in_worker(lambda: kernel.link_info(self._fd()))
 
+    def take_over(self, other: Link) -> Attachment:
+        """Go on as *other*, which hangs in the same place and becomes closed by this; what this one was is the caller's
+        to close. Its pin stays where it is, with what it was."""
+        attachment, other._attachment = other._owned(), None
+        mine, self._attachment = self._owned(), attachment
+        self.program_name = other.program_name
+        return mine
+
+    def renamed_pin(self, path: str) -> None:
+        """The pin that `pin` gave has the name *path* now."""
+        self._pin = path
+
     # --- inside -------------------------------------------------------------------------------------------------------
 
     def _owned(self) -> Attachment:
@@ -240,12 +252,16 @@ class Link:
 
 async def make_link(kind: object, program: Program, attach: Callable[[Program], Attachment]) -> Link:
     """Run *attach* in a worker thread; what it makes is closed again if nobody waits for it any more."""
-    return await in_worker(lambda: Link(kind, program.name, attach(program)), dispose=_close)
+    link = await in_worker(lambda: Link(kind, program.name, attach(program)), dispose=_close)
+    program.links.add(link)
+    return link
 
 
 async def make_map_link(kind: object, map_: Map, attach: Callable[[Map], Attachment]) -> Link:
     """`make_link` for what hangs a map."""
-    return await in_worker(lambda: Link(kind, map_.name, attach(map_), what="map"), dispose=_close)
+    link = await in_worker(lambda: Link(kind, map_.name, attach(map_), what="map"), dispose=_close)
+    map_.links.add(link)
+    return link
 
 
 def _close(link: Link) -> None:

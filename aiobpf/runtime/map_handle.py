@@ -6,6 +6,7 @@ import contextlib
 import mmap as _mmap
 import os
 from typing import TYPE_CHECKING, Any, Self
+from weakref import WeakSet
 
 from aiobpf import kernel
 from aiobpf.errors import ClosedError, NotSupportedError, SpecError
@@ -53,6 +54,7 @@ class MapHandle:
         "flags",
         "key_size",
         "key_type",
+        "links",
         "max_entries",
         "name",
         "pin_path",
@@ -98,6 +100,8 @@ class MapHandle:
         """Where `Map.attach` hangs it if nothing else is said; a Collection sets it for struct_ops maps."""
         self.registration: Registration | None = None
         """What a struct_ops map of a Collection is to hold."""
+        self.links: WeakSet[Any] = WeakSet()
+        """The links that a struct_ops map is registered by, as far as this object made them."""
         try:
             self._cpus = len(kernel.possible_cpus()) if type in PER_CPU_TYPES else 1
         except BaseException:
@@ -216,6 +220,15 @@ class MapHandle:
         copy.pin_path = self.pin_path
         copy._arena = self._arena  # mapped once in a process, whoever asks first
         return copy
+
+    def exchange(self, other: Self) -> None:
+        """Become *other*, and it this, but for the links: who refers to one has the other from now on. Maps seen in
+        another way (`Map.typed`) stay what they are."""
+        for slot in MapHandle.__slots__:
+            if slot != "links":
+                mine = getattr(self, slot)
+                setattr(self, slot, getattr(other, slot))
+                setattr(other, slot, mine)
 
     def shares_fd(self, other: object) -> bool:
         """Whether *other* is this map seen in another way (`Map.typed`), which closes with it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar, final
+from weakref import WeakSet
 
 from attrs import evolve
 
@@ -31,7 +32,7 @@ C = TypeVar("C", bound=Closeable)
 class Program:
     """A verified program, and the one owner of its fd. The kernel keeps the maps that it uses."""
 
-    __slots__ = ("_fd", "_owned_maps", "default_kind", "log", "name", "spec", "type")
+    __slots__ = ("__weakref__", "_fd", "_owned_maps", "default_kind", "links", "log", "name", "spec", "type")
 
     def __init__(
         self,
@@ -50,6 +51,8 @@ class Program:
         self.default_kind: AttachKind[Any] | None = None
         """Where `attach` hangs it if nothing else is said; a Collection sets it from the section's name."""
         self._owned_maps: tuple[Map, ...] = ()
+        self.links: WeakSet[Any] = WeakSet()
+        """The links that it hangs by, as far as this object made them."""
 
     @classmethod
     def load(
@@ -113,6 +116,13 @@ class Program:
     def own_maps(self, maps: tuple[Map, ...]) -> None:
         """Close *maps* with the program."""
         self._owned_maps = maps
+
+    def exchange(self, other: Program) -> None:
+        """Become *other*, and it this, but for the links: who refers to one has the other from now on."""
+        for slot in ("_fd", "_owned_maps", "default_kind", "log", "name", "spec", "type"):
+            mine = getattr(self, slot)
+            setattr(self, slot, getattr(other, slot))
+            setattr(other, slot, mine)
 
     def close(self) -> None:
         """Close without waiting on the event loop; prefer `aclose`."""

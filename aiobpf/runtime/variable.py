@@ -47,6 +47,14 @@ class Section:
         self._is_closed = False
         self._lock = threading.Lock()
 
+    def is_of(self, map_: Map) -> bool:
+        """Whether it lies in *map_*."""
+        return self._map is map_
+
+    def move_to(self, map_: Map) -> None:
+        """The same section as *map_*, another object for its map, has it."""
+        self._map = map_
+
     @property
     def memory(self) -> View:
         """The mapped section, slices of which are copies; ClosedError after the collection is closed,
@@ -107,6 +115,13 @@ class Variable(Generic[T]):
                 self.type = None
         return self._element
 
+    def exchange(self, other: Variable[Any]) -> None:
+        """Become *other*, and it this."""
+        for slot in Variable.__slots__:
+            mine = getattr(self, slot)
+            setattr(self, slot, getattr(other, slot))
+            setattr(other, slot, mine)
+
     def typed(self, python_type: type[A]) -> Variable[A]:
         """The same variable, its value of a class of the user's, by the rules of `aiobpf.btf.codec`; CodecError."""
         found = cast("Variable[A]", copy.copy(self))
@@ -119,6 +134,10 @@ class Variable(Generic[T]):
         except CodecError as error:
             raise CodecError(f"variable {self.name!r}: {error}") from error
         return found
+
+    def is_in(self, map_: Map) -> bool:
+        """Whether *map_* is the one that has it."""
+        return self._section.is_of(map_)
 
     @property
     def section(self) -> str:
