@@ -1,0 +1,1 @@
+"""What functions are called: names that compilers mangle, as people wrote them."""
