@@ -86,6 +86,6 @@ async def run(count: int, *, at_once: int = AT_ONCE, warm_up: int = 8) -> tuple[
     after = Footprint.taken()
     assert len(made) == (warm_up + count) * PROGRAMS
     with anyio.fail_after(PATIENCE_S):  # a work queue of the kernel frees them
-        while made & set(kernel.all_ids(kernel.ObjectKind.PROGRAM)):
+        while made & set(kernel.all_ids(kernel.ObjectKind.PROGRAM)):  # noqa: ASYNC110 - nothing announces it
             await anyio.sleep(0.01)
     return before, after
