@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from aiobpf import compatibility as compatibility
     from aiobpf import errors as errors
     from aiobpf import link as link
+    from aiobpf import pins as pins
     from aiobpf import stream as stream
     from aiobpf import uapi as uapi
     from aiobpf.btf import Btf as Btf
@@ -51,16 +52,20 @@ if TYPE_CHECKING:
     from aiobpf.errors import StreamBusyError as StreamBusyError
     from aiobpf.errors import UnresolvedSymbolError as UnresolvedSymbolError
     from aiobpf.errors import VerifierError as VerifierError
+    from aiobpf.kernel import ObjectKind as ObjectKind
     from aiobpf.kernel import features as features
     from aiobpf.kernel.btf import KernelBtfCache as KernelBtfCache
     from aiobpf.kernel.btf import kernel_btf as kernel_btf
     from aiobpf.link import Link as Link
     from aiobpf.linker import link_objects as link_objects
+    from aiobpf.runtime import BtfObject as BtfObject
     from aiobpf.runtime import LogPolicy as LogPolicy
     from aiobpf.runtime import Map as Map
     from aiobpf.runtime import PerCpu as PerCpu
     from aiobpf.runtime import Program as Program
     from aiobpf.runtime import Variable as Variable
+    from aiobpf.runtime import enable_stats as enable_stats
+    from aiobpf.runtime import holders as holders
     from aiobpf.spec import CollectionSpec as CollectionSpec
     from aiobpf.spec import MapSpec as MapSpec
     from aiobpf.spec import ProgramSpec as ProgramSpec
@@ -86,16 +91,19 @@ _HOMES = {
         "NoSuchObjectError NotSupportedError ObjectExistsError SpecError StreamBusyError UnresolvedSymbolError "
         "VerifierError"
     ),
+    "aiobpf.kernel": "ObjectKind",
     "aiobpf.kernel.btf": "KernelBtfCache kernel_btf",
     "aiobpf.link": "Link",
     "aiobpf.linker": "link_objects",
-    "aiobpf.runtime": "LogPolicy Map PerCpu Program Variable",
+    "aiobpf.runtime": "BtfObject LogPolicy Map PerCpu Program Variable enable_stats holders",
     "aiobpf.spec": "CollectionSpec MapSpec ProgramSpec VariableSpec",
     "aiobpf.stream": "PerfBuffer RingBuffer",
     "aiobpf.uapi": "AttachType MapFlags MapType ProgramFlags ProgramType RunFlags UpdateFlags",
 }
 _NAMES = {name: home for home, names in _HOMES.items() for name in names.split()}
-_MODULES = {name: f"aiobpf.{name}" for name in ("asm", "btf", "compatibility", "errors", "link", "stream", "uapi")}
+_MODULES = {
+    name: f"aiobpf.{name}" for name in ("asm", "btf", "compatibility", "errors", "link", "pins", "stream", "uapi")
+}
 _MODULES["features"] = "aiobpf.kernel.features"
 
 __all__ = sorted({*_NAMES, *_MODULES})  # noqa: PLE0605 - one list, above

@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from aiobpf.kernel.features import supports_map_type as supports_map_type
     from aiobpf.kernel.features import supports_probe_read_kernel as supports_probe_read_kernel
     from aiobpf.kernel.features import supports_program_type as supports_program_type
+    from aiobpf.kernel.holders import Holder as Holder
+    from aiobpf.kernel.holders import object_holders as object_holders
     from aiobpf.kernel.ids import ObjectKind as ObjectKind
     from aiobpf.kernel.ids import all_ids as all_ids
     from aiobpf.kernel.ids import btf_by_id as btf_by_id
@@ -46,6 +48,7 @@ if TYPE_CHECKING:
     from aiobpf.kernel.ids import link_by_id as link_by_id
     from aiobpf.kernel.ids import map_by_id as map_by_id
     from aiobpf.kernel.ids import next_id as next_id
+    from aiobpf.kernel.ids import open_next as open_next
     from aiobpf.kernel.ids import program_by_id as program_by_id
     from aiobpf.kernel.info import BtfInfo as BtfInfo
     from aiobpf.kernel.info import MapInfo as MapInfo
@@ -54,6 +57,7 @@ if TYPE_CHECKING:
     from aiobpf.kernel.info import btf_info as btf_info
     from aiobpf.kernel.info import enable_stats as enable_stats
     from aiobpf.kernel.info import map_info as map_info
+    from aiobpf.kernel.info import object_id as object_id
     from aiobpf.kernel.info import program_info as program_info
     from aiobpf.kernel.info import program_stats as program_stats
     from aiobpf.kernel.info_links import LinkInfo as LinkInfo
@@ -80,6 +84,7 @@ if TYPE_CHECKING:
     from aiobpf.kernel.links import raw_tracepoint_open as raw_tracepoint_open
     from aiobpf.kernel.loaded_btf import btf_objects as btf_objects
     from aiobpf.kernel.loaded_btf import read_btf as read_btf
+    from aiobpf.kernel.loaded_btf import read_btf_object as read_btf_object
     from aiobpf.kernel.mapped import MappedMemory as MappedMemory
     from aiobpf.kernel.mapped import map_shared as map_shared
     from aiobpf.kernel.mapped import map_shared_at as map_shared_at
@@ -88,8 +93,12 @@ if TYPE_CHECKING:
     from aiobpf.kernel.maps import create_map as create_map
     from aiobpf.kernel.maps import freeze_map as freeze_map
     from aiobpf.kernel.memlock import raise_memlock_limit as raise_memlock_limit
+    from aiobpf.kernel.pins import PinnedObject as PinnedObject
+    from aiobpf.kernel.pins import kind_of_fd as kind_of_fd
     from aiobpf.kernel.pins import open_pin as open_pin
     from aiobpf.kernel.pins import pin as pin
+    from aiobpf.kernel.pins import remove_pin as remove_pin
+    from aiobpf.kernel.pins import walk_pins as walk_pins
     from aiobpf.kernel.program_run import TestRun as TestRun
     from aiobpf.kernel.program_run import test_run as test_run
     from aiobpf.kernel.programs import LOG_MAX as LOG_MAX
@@ -101,6 +110,8 @@ if TYPE_CHECKING:
     from aiobpf.kernel.release import kernel_release as kernel_release
     from aiobpf.kernel.release import kernel_version as kernel_version
     from aiobpf.kernel.release import kernel_version_code as kernel_version_code
+    from aiobpf.kernel.task_fd import TaskFd as TaskFd
+    from aiobpf.kernel.task_fd import task_fd_query as task_fd_query
     from aiobpf.kernel.tracefs import Tracefs as Tracefs
     from aiobpf.kernel.worker import close_in_worker as close_in_worker
     from aiobpf.kernel.worker import in_worker as in_worker
@@ -116,21 +127,24 @@ _HOMES = {
     "fdinfo": "fd_info locked_memory",
     "features": "Feature Inconclusive KernelFeatures Supported Unsupported kernel_features missing_btf_features "
     "supports_bpf_cookie supports_btf supports_map_type supports_probe_read_kernel supports_program_type",
-    "ids": "ObjectKind all_ids btf_by_id fd_by_id link_by_id map_by_id next_id program_by_id",
-    "info": "BtfInfo MapInfo ProgramInfo ProgramStats btf_info enable_stats map_info program_info program_stats",
+    "ids": "ObjectKind all_ids btf_by_id fd_by_id link_by_id map_by_id next_id open_next program_by_id",
+    "holders": "Holder object_holders",
+    "info": "BtfInfo MapInfo ProgramInfo ProgramStats btf_info enable_stats map_info object_id program_info "
+    "program_stats",
     "info_links": "LinkInfo link_info",
     "kallsyms": "Kallsyms has_syscall_wrapper symbol_address symbol_addresses syscall_wrapper_prefix",
     "kconfig": "kernel_config",
     "links": "Attached iter_create link_create link_detach link_iter link_kprobe_multi link_netfilter link_relative "
     "link_update link_uprobe_multi prog_attach prog_detach prog_query raw_tracepoint_open",
-    "loaded_btf": "btf_objects read_btf",
+    "loaded_btf": "btf_objects read_btf read_btf_object",
     "mapped": "MappedMemory map_shared map_shared_at read_memory write_memory",
     "maps": "create_map freeze_map",
     "memlock": "raise_memlock_limit",
-    "pins": "open_pin pin",
+    "pins": "PinnedObject kind_of_fd open_pin pin remove_pin walk_pins",
     "program_run": "TestRun test_run",
     "programs": "LOG_MAX LogTooSmallError bind_map load_btf load_program log_text",
     "release": "kernel_release kernel_version kernel_version_code",
+    "task_fd": "TaskFd task_fd_query",
     "tracefs": "Tracefs",
     "worker": "close_in_worker in_worker worker_limiter",
 }

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import errno
+import time
 from enum import Enum
 from typing import TYPE_CHECKING
 
+from aiobpf.errors import KernelError
 from aiobpf.kernel.capabilities import Capability, privilege_error
 from aiobpf.kernel.fd import OwnedFd
 from aiobpf.kernel.layout import Layout
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _ID = Layout("id:I next_id:I open_flags:I fd_by_id_token_fd:i")
+_SETTLING_S = 1.0
+_POLL_S = 0.001
 
 
 class ObjectKind(Enum):
@@ -28,11 +32,20 @@ class ObjectKind(Enum):
 
 
 def fd_by_id(kind: ObjectKind, id: int, *, flags: int = 0) -> OwnedFd:  # noqa: A002 the field's own word
-    """A descriptor of the object. KernelError: ENOENT when it is gone, EPERM without CAP_SYS_ADMIN."""
+    """A descriptor of the object. KernelError: ENOENT when it is gone, EPERM without CAP_SYS_ADMIN.
+
+    A link has its id before it is attached, which takes tens of milliseconds for some; until then it cannot be opened
+    (EAGAIN since 5.8, a3b80e107894). It is waited for, a second at most.
+    """
     what = f"{kind.name.lower()} {id}"
     command = kind.value[0]
     owner = OwnedFd(what=what)
     error = try_fd(command, _ID.make(id=id, open_flags=flags), owner)
+    if error == errno.EAGAIN:
+        deadline = time.monotonic() + _SETTLING_S
+        while error == errno.EAGAIN and time.monotonic() < deadline:
+            time.sleep(_POLL_S)
+            error = try_fd(command, _ID.make(id=id, open_flags=flags), owner)
     if error:
         raise privilege_error(error, f"BPF_{command.name}", what, (Capability.SYS_ADMIN,))
     return owner
@@ -56,6 +69,22 @@ def all_ids(kind: ObjectKind) -> Iterator[int]:
     while current is not None:
         yield current
         current = next_id(kind, current)
+
+
+def open_next(kind: ObjectKind, after: int = 0) -> tuple[int, OwnedFd] | None:
+    """The first object above the id *after* that can be opened, with its id; None at the end.
+
+    One that vanishes between the look and the opening is passed over, as is a link that is not attached yet.
+    """
+    number = next_id(kind, after)
+    while number is not None:
+        try:
+            return number, fd_by_id(kind, number)
+        except KernelError as error:
+            if error.errno not in {errno.ENOENT, errno.EAGAIN}:
+                raise
+        number = next_id(kind, number)
+    return None
 
 
 def map_by_id(id: int) -> OwnedFd:  # noqa: A002 the field's own word

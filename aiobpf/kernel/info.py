@@ -9,6 +9,7 @@ from attrs import frozen
 
 from aiobpf.errors import KernelError
 from aiobpf.kernel.fd import FdLike, number
+from aiobpf.kernel.ids import ObjectKind
 from aiobpf.kernel.layout import Layout, Record
 from aiobpf.kernel.syscall import checked, new_fd
 from aiobpf.uapi import Command
@@ -45,6 +46,19 @@ def read_info(fd: FdLike, layout: Layout, *, subject: str, **buffers: int | Buff
     attr = _GET.make(bpf_fd=number(fd), info_len=record.size, info=record.buffer)
     checked(Command.OBJ_GET_INFO_BY_FD, attr, subject)
     return record
+
+
+_IDS = {
+    ObjectKind.MAP: Layout("type:I id:I"),
+    ObjectKind.PROGRAM: Layout("type:I id:I"),
+    ObjectKind.LINK: Layout("type:I id:I"),
+    ObjectKind.BTF: Layout("btf:P btf_size:I id:I"),
+}
+
+
+def object_id(fd: FdLike, kind: ObjectKind, *, subject: str = "") -> int:
+    """The id of an open object, which is of that kind."""
+    return read_info(fd, _IDS[kind], subject=subject or kind.name.lower())["id"]
 
 
 @frozen

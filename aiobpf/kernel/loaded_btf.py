@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from aiobpf.kernel.btf import KernelBtfCache
+    from aiobpf.kernel.fd import FdLike
     from aiobpf.kernel.info import BtfInfo
 
 
@@ -37,10 +38,15 @@ def read_btf(id: int, *, btf_cache: KernelBtfCache | None = None) -> Btf:  # noq
     NoSuchObjectError (ENOENT) where there is none, MissingPrivilegeError without CAP_SYS_ADMIN.
     """
     with btf_by_id(id) as fd:
-        info = btf_info(fd)
-        if info.is_kernel:
-            vmlinux = (btf_cache or shared_btf_cache()).vmlinux()
-            if info.name == "vmlinux":
-                return vmlinux
-            return Btf.from_bytes(btf_info(fd, data=True).data, base=vmlinux)
-        return Btf.from_bytes(btf_info(fd, data=True).data)
+        return read_btf_object(fd, btf_cache=btf_cache)
+
+
+def read_btf_object(fd: FdLike, *, btf_cache: KernelBtfCache | None = None) -> Btf:
+    """`read_btf` of an object that is open already."""
+    info = btf_info(fd)
+    if info.is_kernel:
+        vmlinux = (btf_cache or shared_btf_cache()).vmlinux()
+        if info.name == "vmlinux":
+            return vmlinux
+        return Btf.from_bytes(btf_info(fd, data=True).data, base=vmlinux)
+    return Btf.from_bytes(btf_info(fd, data=True).data)

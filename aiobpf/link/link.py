@@ -12,11 +12,12 @@ from aiobpf.errors import ClosedError, KernelError, NotSupportedError, SpecError
 from aiobpf.kernel.worker import close_in_worker, in_worker
 from aiobpf.link.attachment import Attachment, building
 from aiobpf.link.unpinned import ClosesAfterUnpin
+from aiobpf.runtime.all_objects import AllObjects
 from aiobpf.runtime.map_handle import MapHandle
 from aiobpf.uapi import LinkType
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from os import PathLike
     from types import TracebackType
     from typing import Self
@@ -73,6 +74,30 @@ class Link:
         Raises KernelError (ENOENT, EINVAL for what is no bpffs), SpecError for a pinned map or program.
         """
         return await in_worker(_open_pinned, os.fspath(path), dispose=_close)
+
+    @staticmethod
+    def ids() -> Iterator[int]:
+        """The ids of all links in the kernel, rising; they come and go meanwhile. CAP_SYS_ADMIN."""
+        return kernel.all_ids(kernel.ObjectKind.LINK)
+
+    @classmethod
+    def all(cls) -> AllObjects[Link]:
+        """``async for link in Link.all():`` opens each of the kernel's links; who gets it closes it, and its program
+        stays attached where another holds it. A program without a link (an ioctl, netlink) is not among them."""
+        return AllObjects(kernel.ObjectKind.LINK, _opened, _close)
+
+    @classmethod
+    async def from_id(cls, id: int) -> Link:  # noqa: A002 - the field's own word
+        """The kernel's link of that id. Closing it leaves the program attached where another holds the link.
+
+        Raises NoSuchObjectError (ENOENT), MissingPrivilegeError without CAP_SYS_ADMIN.
+        """
+        return await in_worker(lambda: _opened(kernel.link_by_id(id)), dispose=_close)
+
+    @classmethod
+    async def from_fd(cls, fd: OwnedFd) -> Link:
+        """A link that is open already; it owns *fd* from here on, also if this fails."""
+        return await in_worker(_opened, fd, dispose=_close)
 
     # --- lifetime -----------------------------------------------------------------------------------------------------
 
@@ -275,16 +300,29 @@ def _open_pinned(path: str) -> Link:
         fd = kernel.open_pin(path)
         attachment.links.append(fd)
         # The kernel answers BPF_OBJ_GET_INFO_BY_FD for a map or program as well, with fields that mean something else.
-        what = os.readlink(f"/proc/self/fd/{fd.fileno()}")
-        if "link" not in what:
-            raise SpecError(f"{path!r} is no link but {what!r}")
+        found = kernel.kind_of_fd(fd)
+        if found is not kernel.ObjectKind.LINK:
+            raise SpecError(f"{path!r} is no link but a {found.name.lower() if found else 'file of another kind'}")
         info = kernel.link_info(fd, subject=f"pin {path!r}")
-    if info.type == LinkType.STRUCT_OPS:
-        link = Link(f"pin {path!r}", f"id {info.map_id}", attachment, what="map")
-    else:
-        link = Link(f"pin {path!r}", f"id {info.program_id}", attachment)
+    link = _described(f"pin {path!r}", info, attachment)
     link._pin = path
     return link
+
+
+def _opened(fd: OwnedFd) -> Link:
+    with building() as attachment:
+        attachment.links.append(fd)
+        found = kernel.kind_of_fd(fd)
+        if found not in {kernel.ObjectKind.LINK, None}:
+            raise SpecError(f"{fd!r} is no link")
+        info = kernel.link_info(fd, subject=fd.what)
+    return _described(f"{info.type.name} link {info.id}", info, attachment)
+
+
+def _described(kind: str, info: LinkInfo, attachment: Attachment) -> Link:
+    if info.type == LinkType.STRUCT_OPS:
+        return Link(kind, f"id {info.map_id}", attachment, what="map")
+    return Link(kind, f"id {info.program_id}", attachment)
 
 
 def _type_of(fd: OwnedFd) -> int:

@@ -109,6 +109,23 @@ class Map(MapHandle, Generic[K, V, W]):
             raise self._misfit(error) from error
         return found
 
+    async def typed_by_kernel(self) -> Map:
+        """The same map with keys and values as the types that it was created with say, as far as the kernel has them.
+
+        It is no second owner: the two are closed together. For maps opened by id or pin; CAP_SYS_ADMIN.
+        """
+        info = self.info()
+        types = await self.own_types()
+        found = cast("Map", copy.copy(self))
+        if types is None:
+            return found
+        found._key_codec = found._value_codec = None
+        found._encode_key = found._encode_value = found._decode_value = None
+        found.types = types
+        found.key_type = types.type_by_id(info.btf_key_type_id) if info.btf_key_type_id else None
+        found.value_type = types.type_by_id(info.btf_value_type_id) if info.btf_value_type_id else None
+        return found
+
     # --- one element --------------------------------------------------------------------------------------------------
 
     def _key_encoder(self) -> Callable[[Any], bytes]:

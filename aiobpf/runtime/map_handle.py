@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import mmap as _mmap
 import os
 from typing import TYPE_CHECKING, Any, Self
 from weakref import WeakSet
 
 from aiobpf import kernel
-from aiobpf.errors import ClosedError, NotSupportedError, SpecError
+from aiobpf.errors import ClosedError, SpecError
+from aiobpf.kernel.worker import in_worker
+from aiobpf.runtime.all_objects import AllObjects
 from aiobpf.runtime.arena import Arena, ArenaMapping, globals_offset
 from aiobpf.runtime.element import (
     KEYLESS_TYPES,
@@ -21,6 +22,7 @@ from aiobpf.runtime.element import (
     value_codec,
 )
 from aiobpf.uapi import MapType
+from aiobpf.uapi.newer import member
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -47,6 +49,7 @@ class MapHandle:
         "_encode_value",
         "_fd",
         "_holds_maps",
+        "_id",
         "_key_codec",
         "_value_codec",
         "default_kind",
@@ -108,6 +111,7 @@ class MapHandle:
             fd.close()
             raise
         self._fd = fd
+        self._id = 0
         self._arena = ArenaMapping(self.memory_size, map_extra) if type == MapType.ARENA else None
         # The codecs, and their functions, each made when it is first needed: looking a function up compiles it (0.7 ms
         # for a struct), many maps of an object are never touched from here, and going through the codec each time would
@@ -129,6 +133,12 @@ class MapHandle:
     def ids() -> Iterator[int]:
         """The ids of all maps in the kernel, rising; they come and go meanwhile. CAP_SYS_ADMIN."""
         return kernel.all_ids(kernel.ObjectKind.MAP)
+
+    @classmethod
+    def all(cls) -> AllObjects[Self]:
+        """``async for map_ in Map.all():`` opens each of the kernel's maps; who gets it closes it. Keys and values are
+        bytes: `Map.typed_by_kernel` reads their types."""
+        return AllObjects(kernel.ObjectKind.MAP, cls.from_fd, cls.close)
 
     @classmethod
     def from_id(cls, id: int) -> Self:  # noqa: A002 - the field's own word
@@ -156,7 +166,7 @@ class MapHandle:
             return cls(
                 fd,
                 name=info.name if spec is None or keeps_name else spec.name,
-                type=_known_type(info.type),
+                type=member(MapType, info.type),
                 key_size=info.key_size,
                 value_size=info.value_size,
                 max_entries=info.max_entries,
@@ -234,27 +244,51 @@ class MapHandle:
         """Whether *other* is this map seen in another way (`Map.typed`), which closes with it."""
         return isinstance(other, MapHandle) and other._fd is self._fd
 
+    @property
+    def id(self) -> int:
+        """The kernel's number for it, for as long as it lives."""
+        if not self._id:
+            self._id = kernel.object_id(self.fileno(), kernel.ObjectKind.MAP, subject=f"map {self.name!r}")
+        return self._id
+
     # --- the whole map ------------------------------------------------------------------------------------------------
 
     def info(self) -> MapInfo:
         """What the kernel says of the map (BPF_OBJ_GET_INFO_BY_FD)."""
-        return kernel.map_info(self._fd)
+        return kernel.map_info(self.fileno(), subject=f"map {self.name!r}")
+
+    def locked_memory(self) -> int | None:
+        """Bytes of kernel memory that the map takes, estimated since 6.4; None where the kernel does not say."""
+        return kernel.locked_memory(self.fileno())
+
+    @property
+    def is_frozen(self) -> bool:
+        """Whether user space may not write to it any more (5.2)."""
+        return kernel.fd_info(self.fileno()).get("frozen") == "1"
+
+    async def own_types(self) -> Btf | None:
+        """The types that the map was created with, or None; CAP_SYS_ADMIN. For those of a key or value, see `info`."""
+
+        def read() -> Btf | None:
+            number = self.info().btf_id
+            return kernel.read_btf(number) if number else None
+
+        return await in_worker(read)
 
     def freeze(self) -> None:
         """No writes from user space any more, for good (5.2)."""
         kernel.freeze_map(self._fd, subject=f"map {self.name!r}")
 
     def pin(self, path: str | PathLike[str]) -> None:
-        """Give the map a name in a bpffs; it lives as long as that."""
-        kernel.pin(self._fd, path, subject=f"map {self.name!r}")
+        """Give the map a name in a bpffs; it lives as long as that. Missing directories of the bpffs are made."""
+        kernel.pin(self.fileno(), path, subject=f"map {self.name!r}")
         self.pin_path = os.fspath(path)
 
     def unpin(self) -> None:
-        """Take away the name that `pin` gave or the map was found by; nothing if there is none any more."""
+        """Take away the name that `pin` gave or the map was found by; nothing if it is another's by now."""
         path, self.pin_path = self.pin_path, None
         if path is not None:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(path)
+            kernel.remove_pin(path, kernel.ObjectKind.MAP, self.id)
 
     def mmap(self, *, writable: bool = True) -> memoryview:
         """The map's memory, `memory_size` bytes: arrays with MMAPABLE (5.5) and arenas (6.9).
@@ -332,10 +366,3 @@ class MapHandle:
         state = "closed " if self.is_closed else ""
         sizes = f"key={self.key_size} value={self.value_size} max_entries={self.max_entries}"
         return f"<{state}Map {self.name!r} {self.type.name} {sizes}>"
-
-
-def _known_type(number: int) -> MapType:
-    try:
-        return MapType(number)
-    except ValueError:
-        raise NotSupportedError(f"map type {number}, which is newer than this library,") from None

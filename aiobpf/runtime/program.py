@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any, TypeVar, final
 from weakref import WeakSet
 
 from attrs import evolve
 
 from aiobpf import kernel
-from aiobpf.errors import ClosedError, NotSupportedError, SpecError
+from aiobpf.errors import ClosedError, SpecError
 from aiobpf.kernel.worker import in_worker
+from aiobpf.runtime.all_objects import AllObjects
 from aiobpf.runtime.attach import AttachKind, Closeable, Opening
 from aiobpf.runtime.options import LoadOptions
 from aiobpf.uapi import ProgramType
+from aiobpf.uapi.newer import member
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
     from aiobpf.kernel import OwnedFd, ProgramStats, TestRun
     from aiobpf.runtime import program_info
     from aiobpf.runtime.map import Map
+    from aiobpf.runtime.program_target import ProgramTarget
     from aiobpf.spec import ProgramSpec
 
 C = TypeVar("C", bound=Closeable)
@@ -32,7 +36,19 @@ C = TypeVar("C", bound=Closeable)
 class Program:
     """A verified program, and the one owner of its fd. The kernel keeps the maps that it uses."""
 
-    __slots__ = ("__weakref__", "_fd", "_owned_maps", "default_kind", "links", "log", "name", "spec", "type")
+    __slots__ = (
+        "__weakref__",
+        "_fd",
+        "_id",
+        "_owned_maps",
+        "default_kind",
+        "links",
+        "log",
+        "name",
+        "pin_path",
+        "spec",
+        "type",
+    )
 
     def __init__(
         self,
@@ -50,9 +66,12 @@ class Program:
         self.log = log
         self.default_kind: AttachKind[Any] | None = None
         """Where `attach` hangs it if nothing else is said; a Collection sets it from the section's name."""
+        self.pin_path: str | None = None
+        """Where it was pinned, or found."""
         self._owned_maps: tuple[Map, ...] = ()
         self.links: WeakSet[Any] = WeakSet()
         """The links that it hangs by, as far as this object made them."""
+        self._id = 0
 
     @classmethod
     def load(
@@ -77,21 +96,28 @@ class Program:
         return kernel.all_ids(kernel.ObjectKind.PROGRAM)
 
     @classmethod
+    def all(cls) -> AllObjects[Program]:
+        """``async for program in Program.all():`` opens each of the kernel's programs; who gets it closes it."""
+        return AllObjects(kernel.ObjectKind.PROGRAM, cls.from_fd, cls.close)
+
+    @classmethod
     def from_id(cls, id: int) -> Program:  # noqa: A002 - the field's own word
         """The kernel's program of that id; FileNotFoundError (ENOENT) if there is none."""
         return cls.from_fd(kernel.program_by_id(id))
 
     @classmethod
     def from_pin(cls, path: str | PathLike[str]) -> Program:
-        """The program pinned at *path* in a bpffs."""
-        return cls.from_fd(kernel.open_pin(path, kind="prog"))
+        """The program pinned at *path* in a bpffs. KernelError: ENOENT, EINVAL where it is another kind of object."""
+        found = cls.from_fd(kernel.open_pin(path, kind="prog"))
+        found.pin_path = os.fspath(path)
+        return found
 
     @classmethod
     def from_fd(cls, fd: OwnedFd) -> Program:
         """A program that is open already; it owns *fd* from here on, also if this fails."""
         try:
             info = kernel.program_info(fd)
-            return cls(fd, name=info.name, type=_known_type(info.type))
+            return cls(fd, name=info.name, type=member(ProgramType, info.type))
         except BaseException:
             fd.close()
             raise
@@ -107,6 +133,13 @@ class Program:
     @property
     def is_closed(self) -> bool:
         return self._fd.is_closed
+
+    @property
+    def id(self) -> int:
+        """The kernel's number for it, for as long as it lives."""
+        if not self._id:
+            self._id = kernel.object_id(self.fileno(), kernel.ObjectKind.PROGRAM, subject=f"program {self.name!r}")
+        return self._id
 
     @property
     def maps(self) -> tuple[Map, ...]:
@@ -218,15 +251,26 @@ class Program:
             subject=f"program {self.name!r}",
         )
 
-    async def info(self, *, names: bool = False) -> program_info.ProgramInfo:
+    async def info(self, *, code: bool = True, names: bool = False) -> program_info.ProgramInfo:
         """What the kernel says of the program: its instructions with symbols and source lines, its machine code.
 
-        With *names* also the kernel's functions that it calls are named: helpers, kfuncs, and what the verifier put in
-        the place of helpers. That reads /proc/kallsyms (a few 100 ms), and takes CAP_SYSLOG.
+        Without *code* only the numbers, for lists. With *names* also the kernel's functions that it calls are named:
+        helpers, kfuncs, and what the verifier put in the place of helpers. That reads /proc/kallsyms (a few 100 ms),
+        and takes CAP_SYSLOG.
         """
         from aiobpf.runtime.program_info import read_program_info
 
-        return await in_worker(lambda: read_program_info(self, names=names))
+        return await in_worker(lambda: read_program_info(self, code=code, names=names))
+
+    async def target(self) -> ProgramTarget | None:
+        """The function or tracepoint that the program was loaded to attach to; None for other types of programs.
+
+        Told since 5.16, but for extensions of a program that is not there any more. Reads the types of the kernel or
+        the program that has it: CAP_SYS_ADMIN.
+        """
+        from aiobpf.runtime.program_target import read_target
+
+        return await in_worker(read_target, self)
 
     async def types(self) -> Btf | None:
         """The types that the program was loaded with, or None; CAP_SYS_ADMIN."""
@@ -252,12 +296,28 @@ class Program:
         return await in_worker(compare)
 
     def stats(self) -> ProgramStats:
-        """Run time in ns and run count; they count while BPF statistics are enabled (`aiobpf.kernel.enable_stats`)."""
+        """Run time in ns, run count and recursion misses (5.12); they count while `aiobpf.enable_stats` is on, since
+        the program was loaded."""
         return kernel.program_stats(self._fd)
 
     def pin(self, path: str | PathLike[str]) -> None:
-        """Give the program a name in a bpffs; it lives as long as that."""
-        kernel.pin(self._fd, path, subject=f"program {self.name!r}")
+        """Give the program a name in a bpffs; it lives as long as that. Missing directories of the bpffs are made."""
+        kernel.pin(self.fileno(), path, subject=f"program {self.name!r}")
+        self.pin_path = os.fspath(path)
+
+    def unpin(self) -> None:
+        """Take away the name that `pin` gave or the program was found by; nothing if it is another's by now."""
+        path, self.pin_path = self.pin_path, None
+        if path is not None:
+            kernel.remove_pin(path, kernel.ObjectKind.PROGRAM, self.id)
+
+    def duplicate(self) -> Program:
+        """Another owner of the same program."""
+        self.fileno()  # ClosedError by name
+        copy = Program(self._fd.duplicate(), name=self.name, type=self.type, spec=self.spec, log=self.log)
+        copy.default_kind = self.default_kind
+        copy.pin_path = self.pin_path
+        return copy
 
     def bind_map(self, map_: Map) -> None:
         """Keep *map_* alive as long as the program lives, though it does not refer to it (5.10)."""
@@ -265,10 +325,3 @@ class Program:
 
     def __repr__(self) -> str:
         return f"<{'closed ' if self.is_closed else ''}Program {self.name!r} {self.type.name}>"
-
-
-def _known_type(number: int) -> ProgramType:
-    try:
-        return ProgramType(number)
-    except ValueError:
-        raise NotSupportedError(f"program type {number}, which is newer than this library,") from None

@@ -11,10 +11,13 @@ from attrs import field, frozen
 from aiobpf import kernel
 from aiobpf.asm import Instructions
 from aiobpf.btf import FUNCTION_INFO, LINE, Line, assign_kernel_infos
-from aiobpf.errors import MissingPrivilegeError
+from aiobpf.errors import MissingPrivilegeError, NoSuchObjectError
 from aiobpf.runtime.program_names import name_functions, name_helpers, name_maps
+from aiobpf.uapi import ProgramType
+from aiobpf.uapi.newer import member
 
 if TYPE_CHECKING:
+    from aiobpf.kernel import ProgramStats
     from aiobpf.runtime.program import Program
 
 
@@ -61,6 +64,10 @@ class ProgramInfo:
         return self.kernel.id
 
     @property
+    def type(self) -> ProgramType:
+        return member(ProgramType, self.kernel.type)
+
+    @property
     def name(self) -> str:
         return self.kernel.name
 
@@ -88,15 +95,25 @@ class ProgramInfo:
         """How many instructions the verifier walked, loops and branches anew each time (5.16; 0 before)."""
         return self.kernel.verified_instructions
 
+    @property
+    def stats(self) -> ProgramStats:
+        """Runs, their time and recursion misses, as they were when it was asked."""
+        return self.kernel.stats
 
-def read_program_info(program: Program, *, names: bool = False) -> ProgramInfo:
+    @property
+    def is_gpl_compatible(self) -> bool:
+        return self.kernel.is_gpl_compatible
+
+
+def read_program_info(program: Program, *, code: bool = True, names: bool = False) -> ProgramInfo:
     """Blocking; a worker thread runs it."""
     subject = f"program {program.name!r}"
-    info = kernel.program_info(program, instructions=True, subject=subject)
+    info = kernel.program_info(program, instructions=code, subject=subject)
     instructions = Instructions.decode(info.xlated, sys.byteorder)
     types = None
     if info.btf_id and (info.func_info or info.line_info):  # lines alone: comments on a program by hand
-        with contextlib.suppress(MissingPrivilegeError):  # opening BTF by its id takes CAP_SYS_ADMIN; the rest does not
+        # Opening BTF by its id takes CAP_SYS_ADMIN; the rest does not.
+        with contextlib.suppress(MissingPrivilegeError, NoSuchObjectError):
             types = kernel.read_btf(info.btf_id)
     if types is not None:
         assign_kernel_infos(instructions, types, info.func_info, info.line_info)
