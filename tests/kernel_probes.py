@@ -180,6 +180,27 @@ def has_tp_btf_links() -> bool:
 
 
 @functools.cache
+def has_uprobe_sessions() -> bool:
+    """Whether one link has a program see both ends of a user function's calls."""
+    import errno
+
+    from aiobpf import asm
+    from aiobpf.errors import KernelError
+    from aiobpf.kernel.links import link_uprobe_multi
+    from aiobpf.kernel.programs import load_program
+    from aiobpf.uapi import AttachType, ProgramType
+
+    kind = AttachType.TRACE_UPROBE_SESSION
+    code = asm.Instructions([asm.mov(asm.R0, 0), asm.exit_()]).encode()
+    with load_program(ProgramType.KPROBE, code, expected_attach_type=kind) as program:
+        try:
+            link_uprobe_multi(program, "/", [1], attach_type=kind).close()
+        except KernelError as error:
+            return error.errno == errno.EBADF  # it looked at the file, which is none
+    return True
+
+
+@functools.cache
 def has_kernel_function(name: str) -> bool:
     from aiobpf.btf import Btf, Function
 

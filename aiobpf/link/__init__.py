@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from aiobpf.link.tracing import TpBtf as TpBtf
     from aiobpf.link.uprobe import Uprobe as Uprobe
     from aiobpf.link.uprobe import Uretprobe as Uretprobe
+    from aiobpf.link.uprobe_multi import UprobeMulti as UprobeMulti
+    from aiobpf.link.uprobe_multi import UprobeSession as UprobeSession
+    from aiobpf.link.uprobe_multi import UretprobeMulti as UretprobeMulti
     from aiobpf.link.xdp import Xdp as Xdp
     from aiobpf.link.xdp import XdpMode as XdpMode
 
@@ -46,6 +49,7 @@ _HOMES = {
     "tracepoint": "Tracepoint",
     "tracing": "Fentry Fexit Freplace TpBtf",
     "uprobe": "Uprobe Uretprobe",
+    "uprobe_multi": "UprobeMulti UprobeSession UretprobeMulti",
     "xdp": "Xdp XdpMode",
 }
 _MODULES = {name: module for module, names in _HOMES.items() for name in names.split()}

@@ -8,19 +8,22 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import io
 import os
 import stat
 import struct
-from typing import TYPE_CHECKING, BinaryIO, final
+from typing import TYPE_CHECKING, BinaryIO, cast, final
 
 from attrs import frozen
 
 from aiobpf.errors import ElfError, kernel_error
+from aiobpf.link.archive import open_member, split_archive
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _MAX_HEADERS = 0xFFFF  # both counts are 16 bits; this one means "look elsewhere", which only core files do
+_PF_X = 1
 _MAX_TABLE = 1 << 29  # a sparse file may be as long as it likes: no symbol table of sense is longer than this
 
 
@@ -34,6 +37,7 @@ class Section:
     size: int
     link: int
     info: int
+    address: int = 0
 
 
 @frozen
@@ -43,6 +47,7 @@ class Segment:
     address: int
     offset: int
     file_size: int
+    is_executable: bool = True
 
 
 @frozen
@@ -67,10 +72,16 @@ class ElfImage:
     the file does not have.
     """
 
-    def __init__(self, file: BinaryIO, what: str) -> None:
-        """*what* is how errors name the file ("binary '/bin/bash'"); *file* must stay open while this is used."""
+    def __init__(self, file: BinaryIO, what: str, *, base: int = 0) -> None:
+        """*what* is how errors name the file ("binary '/bin/bash'"); *file* must stay open while this is used.
+
+        *base* is where the image begins in the file that the kernel maps: not 0 for a member of an archive.
+        """
         self.what = what
+        self.base = base
         self.machine = ""
+        self.is_executable = False
+        """Whether it is mapped at the addresses that it says itself (ET_EXEC), not anywhere (ET_DYN)."""
         self.sections: list[Section] = []
         self.segments: list[Segment] = []
         self._file = file
@@ -100,6 +111,7 @@ class ElfImage:
         if header["e_type"] not in {"ET_EXEC", "ET_DYN"}:
             raise ElfError(f"{self.what} is neither an executable nor a library ({header['e_type']})")
         self.machine = str(header["e_machine"])
+        self.is_executable = header["e_type"] == "ET_EXEC"
         self._endian = "<" if elf.little_endian else ">"
         self._is_64 = elf.elfclass == 64
         for offset in self._rows(
@@ -107,7 +119,14 @@ class ElfImage:
         ):
             segment = struct_parse(structs.Elf_Phdr, self._file, offset)
             if segment["p_type"] == "PT_LOAD":
-                self.segments.append(Segment(segment["p_vaddr"], segment["p_offset"], segment["p_filesz"]))
+                self.segments.append(
+                    Segment(
+                        segment["p_vaddr"],
+                        segment["p_offset"],
+                        segment["p_filesz"],
+                        is_executable=bool(segment["p_flags"] & _PF_X),
+                    )
+                )
         rows = [
             struct_parse(structs.Elf_Shdr, self._file, offset)
             for offset in self._rows(
@@ -123,7 +142,9 @@ class ElfImage:
             size = 0 if row["sh_type"] == "SHT_NOBITS" else row["sh_size"]
             name = _string(names, row["sh_name"])
             self.sections.append(
-                Section(name, str(row["sh_type"]), row["sh_offset"], size, row["sh_link"], row["sh_info"])
+                Section(
+                    name, str(row["sh_type"]), row["sh_offset"], size, row["sh_link"], row["sh_info"], row["sh_addr"]
+                )
             )
 
     def _rows(self, offset: int, count: int, stride: int, size: int) -> range:
@@ -182,17 +203,31 @@ class ElfImage:
         except struct.error as error:
             raise ElfError(f"{self.what} ends within a table: {error}") from None
 
+    @property
+    def is_64(self) -> bool:
+        """Whether it is for a 64-bit machine."""
+        return self._is_64
+
+    @property
+    def is_little_endian(self) -> bool:
+        return self._endian == "<"
+
+    def segment_at(self, address: int) -> Segment | None:
+        """The segment that holds the byte at *address*."""
+        for segment in self.segments:
+            if segment.address <= address < segment.address + segment.file_size:
+                return segment
+        return None
+
     def file_offset(self, address: int) -> int | None:
-        """Where in the file the byte at *address* lies, None where no segment holds it.
+        """Where in the file that the kernel maps the byte at *address* lies, None where no segment holds it.
 
         Through the segments, which are what the kernel maps: it holds for a file without a section table too.
         """
         if self.machine == "EM_ARM":
             address &= ~1  # bit 0 of a function's address says that it is Thumb code
-        for segment in self.segments:
-            if segment.address <= address < segment.address + segment.file_size:
-                return address - segment.address + segment.offset
-        return None
+        segment = self.segment_at(address)
+        return None if segment is None else self.base + address - segment.address + segment.offset
 
 
 def _string(table: bytes, offset: int) -> str:
@@ -201,17 +236,22 @@ def _string(table: bytes, offset: int) -> str:
 
 @contextlib.contextmanager
 def open_elf(path: str, what: str) -> Iterator[ElfImage]:
-    """The ELF file at *path*, open while the context lasts.
+    """The ELF file at *path*, open while the context lasts; "ARCHIVE!/MEMBER" is one that a zip archive holds.
 
     Raises KernelError (ENOENT, EACCES ...) where it cannot be opened, ElfError where it is no executable or library.
     """
+    file_path, member = split_archive(path)
     try:
         # O_NONBLOCK: opening a FIFO would wait for its writer.
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        fd = os.open(file_path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path
         raise kernel_error(getattr(error, "errno", None) or errno.EINVAL, "open", what) from error
     if not stat.S_ISREG(os.fstat(fd).st_mode):  # io.open refuses a directory, and leaves its descriptor open
         os.close(fd)
         raise ElfError(f"{what} is not an ELF file: it is no regular file")
     with open(fd, "rb") as file:
-        yield ElfImage(file, what)
+        if member is None:
+            yield ElfImage(file, what)
+        else:
+            window = open_member(file, member, what)
+            yield ElfImage(cast("BinaryIO", io.BufferedReader(window)), what, base=window.start)

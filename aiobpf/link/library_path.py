@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from attrs import frozen
 
 from aiobpf.errors import SpecError, kernel_error
+from aiobpf.link.archive import split_archive
 from aiobpf.link.ld_cache import (
     CACHE_PATH,
     is_library_named,
@@ -86,12 +87,13 @@ def parse_mappings(text: str) -> Iterator[Mapping]:
 def resolve_binary(name: str, pid: int | None = None) -> str:
     """The path to open for the binary *name*; reads files, so call it in a worker thread.
 
-    With a "/" it is a path already. Else, in this order: what process *pid* has mapped; for a name with ".so" the
-    libraries (LD_LIBRARY_PATH, ld.so.cache, the usual directories), for any other the programs on PATH and then the
-    libraries. Raises KernelError (ENOENT), naming where it looked.
+    With a "/" it is a path already, or that of a library in an archive (``base.apk!/lib/libapp.so``). Else, in this
+    order: what process *pid* has mapped; for a name with ".so" the libraries (LD_LIBRARY_PATH, ld.so.cache, the usual
+    directories), for any other the programs on PATH and then the libraries. Raises KernelError (ENOENT), naming where
+    it looked.
     """
     if "/" in name:
-        if not os.path.exists(name):
+        if not os.path.exists(split_archive(name)[0]):
             raise kernel_error(errno.ENOENT, "open", f"binary {name!r}")
         return name
     looked = []

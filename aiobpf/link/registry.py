@@ -34,7 +34,10 @@ KINDS: Final[Mapping[str, tuple[str, str]]] = {
     "tp_btf": ("tracing", "TpBtf"),
     "tracepoint": ("tracepoint", "Tracepoint"),
     "uprobe": ("uprobe", "Uprobe"),
+    "uprobe.multi": ("uprobe_multi", "UprobeMulti"),
+    "uprobe.session": ("uprobe_multi", "UprobeSession"),
     "uretprobe": ("uprobe", "Uretprobe"),
+    "uretprobe.multi": ("uprobe_multi", "UretprobeMulti"),
     "xdp": ("xdp", "Xdp"),
 }
 """The module and class whose ``parse`` reads a section of each kind (the `kind` column of `aiobpf.spec.sections`).
@@ -57,9 +60,6 @@ _NOT_YET: Final = frozenset(
         "kretsyscall",
         "ksyscall",
         "lsm",
-        "uprobe.multi",
-        "uprobe.session",
-        "uretprobe.multi",
         "usdt",
     }
 )

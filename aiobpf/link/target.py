@@ -7,6 +7,7 @@ import re
 from aiobpf.errors import SpecError
 
 _OFFSET = re.compile(r"0[xX](?P<hex>[0-9a-fA-F]{1,16})|0[oO]?(?P<octal>[0-7]{1,22})|(?P<decimal>[0-9]{1,20})")
+_COLON = re.compile("(?<!:):(?!:)")  # not those of a C++ or Rust name
 _BASES = {"hex": 16, "octal": 8, "decimal": 10}
 _U64 = 1 << 64
 
@@ -29,3 +30,9 @@ def split_offset(target: str) -> tuple[str, int]:
     if offset is None or not name:
         raise SpecError(f"{target!r} is not NAME+OFFSET")
     return name, offset
+
+
+def split_binary(target: str) -> tuple[str, str] | None:
+    """("/bin/bash", "readline") from "/bin/bash:readline", None where there is no colon: at the last single one."""
+    colons = list(_COLON.finditer(target))
+    return (target[: colons[-1].start()], target[colons[-1].end() :]) if colons else None

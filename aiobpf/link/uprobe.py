@@ -10,7 +10,7 @@ from aiobpf.errors import SpecError
 from aiobpf.link.link import Link, make_link
 from aiobpf.link.path_text import path_text
 from aiobpf.link.probe_mode import ProbeMode
-from aiobpf.link.target import parse_offset, split_offset
+from aiobpf.link.target import parse_offset, split_binary, split_offset
 from aiobpf.link.user_probe import UserProbe, attach_user_probe
 
 if TYPE_CHECKING:
@@ -23,11 +23,13 @@ if TYPE_CHECKING:
 
 @frozen
 class _UserFunction:
-    """*binary* is a path, or a bare name: a library ("libc", "libssl.so.3") or a program ("bash").
+    """*binary* is a path, or a bare name: a library ("libc", "libssl.so.3") or a program ("bash"); a library that a zip
+    archive holds uncompressed is ``base.apk!/lib/x86_64/libapp.so``.
 
     A bare name is looked for in what process *pid* has mapped, then as `aiobpf.link.library_path` says. *symbol* may
-    carry a version (``memcpy@GLIBC_2.14``); *offset* is added to it, or without a symbol is the place in the file
-    itself. *pid* is the process to watch, None for all, 0 for this one.
+    carry a version (``memcpy@GLIBC_2.14``), or be a C++ or Rust name as the source has it (``ns::function``,
+    ``ns::function(int)``: with the extra [demangle]); *offset* is added to it, or without a symbol is the place in the
+    file itself. *pid* is the process to watch, None for all, 0 for this one.
 
     *ref_ctr_offset* is the file offset of a 16-bit counter that the kernel raises while the probe is there (a USDT
     semaphore, since 4.20). *cookie* is what bpf_get_attach_cookie gives (5.15).
@@ -50,14 +52,15 @@ class _UserFunction:
     @classmethod
     def parse(cls, spec: ProgramSpec) -> Self | None:
         # libbpf too attaches nothing for a section that names no function ("uprobe/readline"): the caller will say.
-        binary, colon, function = spec.attach_to.rpartition(":")
-        if not colon:
+        place = split_binary(spec.attach_to)
+        if place is None:
             return None
+        binary, function = place
         if not binary or not function:
             raise SpecError(f"section {spec.section!r} is not {spec.section.partition('/')[0]}/BINARY:FUNCTION+OFFSET")
-        place = parse_offset(function)
-        if place is not None:
-            return cls(binary, offset=place)
+        offset = parse_offset(function)
+        if offset is not None:
+            return cls(binary, offset=offset)
         symbol, offset = split_offset(function)
         return cls(binary, symbol, offset)
 

@@ -1,8 +1,9 @@
 """From a function's name to the file offset where a uprobe goes.
 
-The rules are libbpf's (elf.c, elf_find_func_offset), and three that it lacks: a plain name means the default version
+The rules are libbpf's (elf.c, elf_find_func_offset), and four that it lacks: a plain name means the default version
 of a versioned symbol rather than an ambiguity; a stripped binary's symbols are looked up in its debug file; an IFUNC
-(glibc's memcpy) is found, as the implementation that this machine chose.
+(glibc's memcpy) is found, as the implementation that this machine chose; and a C++ or Rust function may be named as its
+source has it.
 """
 
 from __future__ import annotations
@@ -16,16 +17,14 @@ from aiobpf.errors import BpfError, ElfError, NotSupportedError, SpecError, Unre
 from aiobpf.link.elf_image import open_elf
 from aiobpf.link.ifunc import chosen_implementation
 from aiobpf.link.near import near_hint
+from aiobpf.link.uprobe_names import STT_GNU_IFUNC, function_by_source_name, is_function, is_source_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from aiobpf.link.elf_image import ElfImage, Section, Symbol
+    from aiobpf.link.elf_image import ElfImage, Section
 
-_STT_FUNC: Final = 2
-_STT_GNU_IFUNC: Final = 10
 _STB_WEAK: Final = 2
-_SHN_UNDEF: Final = 0
 _VERSION_HIDDEN: Final = 0x8000
 _MAX_VERSIONS: Final = 0x8000
 _DEBUG_ROOT: Final = "/usr/lib/debug"
@@ -53,6 +52,8 @@ def function_offset(path: str, name: str, offset: int = 0) -> int:
         found = _one(list(_matches(image, name)), name, image)
         if found is None:
             found = _in_debug_file(path, image, name)
+        if found is None and is_source_name(name):
+            return function_by_source_name(image, name) + offset
         if found is None:
             raise UnresolvedSymbolError(_not_found(path, image, name), name)
         if found.is_ifunc:
@@ -71,11 +72,15 @@ def function_offset(path: str, name: str, offset: int = 0) -> int:
         return place + offset
 
 
-def check_offset(path: str, offset: int) -> None:
-    """That an absolute *offset* lies within the ELF file at *path*: the kernel would only say EINVAL."""
+def absolute_offset(path: str, offset: int) -> int:
+    """*offset* of the ELF file at *path* as one of the file to probe, which differs for a member of an archive.
+
+    Raises SpecError where it lies outside: the kernel would only say EINVAL.
+    """
     with open_elf(path, f"binary {path!r}") as image:
         if offset >= image.size:
             raise SpecError(f"binary {path!r} has {image.size} bytes: nothing is at offset {offset:#x}")
+        return image.base + offset
 
 
 def _matches(image: ElfImage, name: str) -> Iterator[FoundSymbol]:
@@ -96,20 +101,15 @@ def _matches(image: ElfImage, name: str) -> Iterator[FoundSymbol]:
         versions = _Versions(image, table) if table.type == "SHT_DYNSYM" else None
         any_found = False
         for symbol in image.symbols(table):
-            if symbol.name_offset not in offsets or not _is_function(symbol):
+            if symbol.name_offset not in offsets or not is_function(symbol):
                 continue
             version_name, is_hidden = versions.of(symbol.index) if versions is not None else ("", False)
             if wanted_version and not _is_version(wanted_version, version_name, is_hidden):
                 continue
             any_found = True
-            yield FoundSymbol(symbol.value, symbol.binding == _STB_WEAK, symbol.type == _STT_GNU_IFUNC, not is_hidden)
+            yield FoundSymbol(symbol.value, symbol.binding == _STB_WEAK, symbol.type == STT_GNU_IFUNC, not is_hidden)
         if any_found:
             return  # as libbpf: the static table is looked into only where the dynamic one has nothing
-
-
-def _is_function(symbol: Symbol) -> bool:
-    # An undefined symbol (imported from elsewhere) has section 0; some linkers give it the address of its PLT stub.
-    return symbol.type in {_STT_FUNC, _STT_GNU_IFUNC} and symbol.section != _SHN_UNDEF and symbol.value != 0
 
 
 def _is_version(wanted: str, version: str, is_hidden: bool) -> bool:
@@ -229,7 +229,7 @@ def _function_names(image: ElfImage) -> set[str]:
     for table, strings_section in image.symbol_tables():
         strings = image.read(strings_section)
         for symbol in image.symbols(table):
-            if _is_function(symbol):
+            if is_function(symbol):
                 end = strings.find(b"\0", symbol.name_offset, symbol.name_offset + 256)
                 if end > symbol.name_offset:
                     names.add(strings[symbol.name_offset : end].decode("utf-8", "backslashreplace"))

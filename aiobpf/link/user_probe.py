@@ -10,12 +10,13 @@ from attrs import frozen
 
 from aiobpf.errors import KernelError, NotSupportedError, kernel_error
 from aiobpf.kernel import perf_events
+from aiobpf.link.archive import split_archive
 from aiobpf.link.attachment import Attachment, building
 from aiobpf.link.library_path import resolve_binary
 from aiobpf.link.perf_link import hang_on_event
 from aiobpf.link.probe_events import hang_on_probe_event
 from aiobpf.link.probe_mode import ProbeMode
-from aiobpf.link.uprobe_symbols import check_offset, function_offset
+from aiobpf.link.uprobe_symbols import absolute_offset, function_offset
 
 if TYPE_CHECKING:
     from aiobpf.runtime.program import Program
@@ -43,11 +44,8 @@ class UserProbe:
 def attach_user_probe(probe: UserProbe, program: Program, cookie: int, mode: ProbeMode) -> Attachment:
     """Put *program* on *probe*; blocks. Raises as `aiobpf.link.Uprobe.attach_program` says."""
     path = resolve_binary(probe.binary, probe.pid)
-    if probe.symbol:
-        place = function_offset(path, probe.symbol, probe.offset)
-    else:
-        place = probe.offset
-        check_offset(path, place)
+    place = function_offset(path, probe.symbol, probe.offset) if probe.symbol else absolute_offset(path, probe.offset)
+    path, _ = split_archive(path)
     subject = f"program {program.name!r} on {probe}"
     # Not 0: the kernel would take the worker thread that asks, which may end before the probe does.
     pid = -1 if probe.pid is None else probe.pid or os.getpid()

@@ -20,7 +20,10 @@ from aiobpf.link import (
     Tracepoint,
     Unattachable,
     Uprobe,
+    UprobeMulti,
+    UprobeSession,
     Uretprobe,
+    UretprobeMulti,
     kind_of,
 )
 from aiobpf.link.registry import _NOT_YET
@@ -61,6 +64,12 @@ def spec_of(section: str) -> ProgramSpec:
         ("uprobe//bin/bash:0x1234", Uprobe("/bin/bash", offset=0x1234)),
         ("uprobe.s//bin/bash:readline", Uprobe("/bin/bash", "readline")),
         ("uretprobe//bin/bash:readline", Uretprobe("/bin/bash", "readline")),
+        ("uprobe/base.apk!/lib/libapp.so:work", Uprobe("base.apk!/lib/libapp.so", "work")),
+        ("uprobe//opt/app:ns::Class::method(int)", Uprobe("/opt/app", "ns::Class::method(int)")),
+        ("uprobe.multi/libc:mall*", UprobeMulti("libc", "mall*")),
+        ("uprobe.multi.s/libc:mall*", UprobeMulti("libc", "mall*")),
+        ("uretprobe.multi/libc:malloc", UretprobeMulti("libc", "malloc")),
+        ("uprobe.session//opt/app:std::vector*", UprobeSession("/opt/app", "std::vector*")),
     ],
 )
 def test_a_section_says_where(section: str, kind: Any) -> None:
@@ -90,6 +99,7 @@ def test_a_section_that_does_not_say_where_has_no_kind(section: str) -> None:
         ("kretprobe/vfs_read+4", "a return has no offset"),
         ("uretprobe/libc:malloc+4", "a return has no offset"),
         ("uprobe/:f", "BINARY:FUNCTION"),
+        ("uprobe.multi/libc:", "BINARY:PATTERN"),
         ("uprobe/libc:", "BINARY:FUNCTION"),
         ("uprobe/libc:0", "say which function"),
     ],

@@ -14,7 +14,7 @@ from attrs import field, frozen
 
 from aiobpf.errors import BpfError, ElfError, KernelError, NotSupportedError, SpecError, UnresolvedSymbolError
 from aiobpf.link.near import near_matches
-from aiobpf.link.uprobe_symbols import check_offset, function_offset
+from aiobpf.link.uprobe_symbols import absolute_offset, function_offset
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -232,9 +232,9 @@ def test_a_symbol_outside_every_segment_is_an_error(put: Put) -> None:
 
 def test_an_offset_is_checked_against_the_file(put: Put) -> None:
     path = put(Elf())
-    check_offset(path, 0x1000)
+    absolute_offset(path, 0x1000)
     with pytest.raises(SpecError, match="nothing is at offset 0x100000"):
-        check_offset(path, 0x100000)
+        absolute_offset(path, 0x100000)
 
 
 @pytest.mark.parametrize(
