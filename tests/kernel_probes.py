@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import os
 from pathlib import Path
@@ -130,6 +131,82 @@ def has_attach_type(name: str) -> bool:
     except KernelError:
         return False
     return True
+
+
+@functools.cache
+def has_cgroup_hook(name: str) -> bool:
+    """Whether a program for that hook of a cgroup loads."""
+    from aiobpf import asm
+    from aiobpf.errors import KernelError
+    from aiobpf.kernel.programs import load_program
+    from aiobpf.uapi import AttachType, ProgramType
+
+    code = asm.Instructions([asm.mov(asm.R0, 1), asm.exit_()]).encode()
+    try:
+        load_program(ProgramType.CGROUP_SOCK_ADDR, code, expected_attach_type=AttachType[name]).close()
+    except KernelError:
+        return False
+    return True
+
+
+@functools.cache
+def has_cgroup_preorder() -> bool:
+    """Whether the kernel knows the flag; what it is given is no cgroup."""
+    from aiobpf import asm
+    from aiobpf.errors import KernelError
+    from aiobpf.kernel.links import prog_attach
+    from aiobpf.kernel.programs import load_program
+    from aiobpf.uapi import AttachType, ProgramType
+
+    code = asm.Instructions([asm.mov(asm.R0, 1), asm.exit_()]).encode()
+    preorder, multi = 1 << 6, 1 << 1
+    with load_program(ProgramType.CGROUP_SOCK, code) as program:
+        try:
+            prog_attach(program, program, AttachType.CGROUP_INET_SOCK_CREATE, flags=preorder | multi)
+        except KernelError as error:
+            return error.errno == errno.EBADF
+    return False
+
+
+@functools.cache
+def has_sockmap_hook(name: str) -> bool:
+    """Whether a map of sockets takes a program of that attach type."""
+    return _on_sockmap(name, is_link=False)
+
+
+@functools.cache
+def has_sockmap_links() -> bool:
+    return _on_sockmap("SK_SKB_STREAM_VERDICT", is_link=True)
+
+
+def _on_sockmap(name: str, *, is_link: bool) -> bool:
+    from aiobpf import asm
+    from aiobpf.errors import KernelError
+    from aiobpf.kernel.links import link_create, prog_attach
+    from aiobpf.kernel.maps import create_map
+    from aiobpf.kernel.programs import load_program
+    from aiobpf.uapi import AttachType, MapType, ProgramType
+
+    code = asm.Instructions([asm.mov(asm.R0, 1), asm.exit_()]).encode()
+    with (
+        load_program(ProgramType.SK_SKB, code, expected_attach_type=AttachType[name]) as program,
+        create_map(MapType.SOCKMAP, 4, 4, 1) as sockets,
+    ):
+        try:
+            if is_link:
+                link_create(program, sockets, AttachType[name]).close()
+            else:
+                prog_attach(program, sockets, AttachType[name])
+        except KernelError:
+            return False
+    return True
+
+
+@functools.cache
+def migrates_listeners() -> bool:
+    from aiobpf.kernel.sockets import migrates_requests
+
+    return migrates_requests()
 
 
 @functools.cache

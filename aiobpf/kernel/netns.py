@@ -47,7 +47,7 @@ class NetNamespace:
 
     def duplicate(self) -> NetNamespace:
         """The same namespace with an owner of its own, for another thread."""
-        return NetNamespace(os.dup(self._fileno()), self.what)
+        return NetNamespace(os.dup(self.fileno()), self.what)
 
     @contextlib.contextmanager
     def entered(self) -> Iterator[None]:
@@ -55,14 +55,14 @@ class NetNamespace:
 
         Raises MissingPrivilegeError (CAP_SYS_ADMIN) unless the thread is there already.
         """
-        wanted = os.stat(self._fileno())
+        wanted = os.stat(self.fileno())
         own = os.open(_THIS_THREAD, os.O_RDONLY | os.O_CLOEXEC)
         try:
             now = os.stat(own)
             if (wanted.st_dev, wanted.st_ino) == (now.st_dev, now.st_ino):
                 yield
                 return
-            _setns(self._fileno(), self.what)
+            _setns(self.fileno(), self.what)
             try:
                 yield
             finally:
@@ -76,7 +76,8 @@ class NetNamespace:
         if fd is not None:
             os.close(fd)
 
-    def _fileno(self) -> int:
+    def fileno(self) -> int:
+        """The descriptor, for a system call that wants the namespace. ValueError once closed."""
         if self._fd is None:
             raise ValueError(f"{self.what} is closed")
         return self._fd

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from aiobpf.link.kprobe import Kprobe as Kprobe
     from aiobpf.link.kprobe import Kretprobe as Kretprobe
     from aiobpf.link.link import Link as Link
+    from aiobpf.link.lirc import Lirc as Lirc
+    from aiobpf.link.netns import FlowDissector as FlowDissector
+    from aiobpf.link.netns import SkLookup as SkLookup
     from aiobpf.link.perf_event import PerfEvent as PerfEvent
     from aiobpf.link.perf_event import SoftwareEvent as SoftwareEvent
     from aiobpf.link.probe_mode import ProbeMode as ProbeMode
@@ -23,6 +26,10 @@ if TYPE_CHECKING:
     from aiobpf.link.registry import Unattachable as Unattachable
     from aiobpf.link.registry import kind_of as kind_of
     from aiobpf.link.registry import kind_of_map as kind_of_map
+    from aiobpf.link.socket_program import SkReuseport as SkReuseport
+    from aiobpf.link.socket_program import SocketFilter as SocketFilter
+    from aiobpf.link.sockmap import Sockmap as Sockmap
+    from aiobpf.link.sockmap import SockmapMode as SockmapMode
     from aiobpf.link.struct_ops import StructOps as StructOps
     from aiobpf.link.tracepoint import Tracepoint as Tracepoint
     from aiobpf.link.tracing import Fentry as Fentry
@@ -41,10 +48,14 @@ _HOMES = {
     "cgroup": "Cgroup CgroupMode",
     "kprobe": "Kprobe Kretprobe",
     "link": "Link",
+    "lirc": "Lirc",
+    "netns": "FlowDissector SkLookup",
     "perf_event": "PerfEvent SoftwareEvent",
     "probe_mode": "ProbeMode",
     "raw_tracepoint": "RawTracepoint",
     "registry": "KINDS Unattachable kind_of kind_of_map",
+    "socket_program": "SkReuseport SocketFilter",
+    "sockmap": "Sockmap SockmapMode",
     "struct_ops": "StructOps",
     "tracepoint": "Tracepoint",
     "tracing": "Fentry Fexit Freplace TpBtf",

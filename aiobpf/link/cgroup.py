@@ -5,14 +5,16 @@ from __future__ import annotations
 import errno
 import os
 from enum import Enum
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING
 
 from attrs import field, frozen
 
 from aiobpf import kernel
-from aiobpf.errors import KernelError, SpecError, kernel_error
+from aiobpf.errors import KernelError, NotSupportedError, SpecError, kernel_error
 from aiobpf.kernel.fd import OwnedFd
+from aiobpf.kernel.first_kernels import missing_attach_type
 from aiobpf.kernel.mounts import mounts
+from aiobpf.link.attached_program import attach_without_link
 from aiobpf.link.attachment import Attachment, building
 from aiobpf.link.link import Link, make_link
 from aiobpf.link.path_text import path_text
@@ -41,6 +43,7 @@ class CgroupMode(Enum):
 
 
 # BPF_F_ALLOW_OVERRIDE and BPF_F_ALLOW_MULTI of include/uapi/linux/bpf.h
+_PREORDER = 1 << 6  # BPF_F_PREORDER
 _FLAGS = {CgroupMode.MULTI: 1 << 1, CgroupMode.OVERRIDE: 1 << 0, CgroupMode.EXCLUSIVE: 0}
 
 # Types with one attach type, which older objects load without saying so.
@@ -58,18 +61,30 @@ class Cgroup:
 
     *attach_type* is taken from the program's section; it must be given for ``cgroup/skb``, which has two directions,
     and for a program that was not loaded from a spec. *mode* is a `CgroupMode` or its word.
+
+    Programs of a child cgroup run before those of its parents, and in a cgroup as they were attached. With *preorder*
+    (6.15) a program runs before all without it, and a parent's before its children's: it sees the address that the
+    caller gave, not what a child made of it.
+
+    *replace* is a program that hangs there in mode MULTI: this one takes its place in one step (5.6), and the Link of
+    the other has nothing left to do. A program with a link is replaced by ``link.update(program)``.
     """
 
     path: str = field(converter=path_text)
     attach_type: AttachType | None = None
     mode: CgroupMode = field(default=CgroupMode.AUTO, converter=CgroupMode, kw_only=True)
+    preorder: bool = field(default=False, kw_only=True)
+    replace: Program | None = field(default=None, kw_only=True)
 
     @classmethod
     def parse(cls, _spec: ProgramSpec) -> Self | None:
         return None  # a section cannot say which cgroup
 
     async def attach_program(self, program: Program) -> Link:
-        """Raises KernelError (ENOENT, ENOTDIR ...), SpecError for a directory that is no cgroup v2."""
+        """Raises KernelError (ENOENT, ENOTDIR, EPERM beside a program in another mode ...), SpecError for a directory
+        that is no cgroup v2, NotSupportedError for a hook or order that this kernel lacks."""
+        if self.replace is not None and self.mode not in {CgroupMode.AUTO, CgroupMode.MULTI}:
+            raise SpecError(f"{self!r}: a program is replaced in mode 'multi' only, a link's by link.update(program)")
         attach_type = self.attach_type
         if attach_type is None and program.spec is not None:
             attach_type = program.spec.attach_type
@@ -85,80 +100,52 @@ class Cgroup:
 
     def _attach(self, program: Program, attach_type: AttachType) -> Attachment:
         subject = f"program {program.name!r} on cgroup {self.path!r} ({attach_type.name})"
+        flags = _PREORDER if self.preorder else 0
         with _opened(self.path) as directory, building() as attachment:
             try:
-                if self.mode in {CgroupMode.AUTO, CgroupMode.LINK}:
+                if self.mode in {CgroupMode.AUTO, CgroupMode.LINK} and self.replace is None:
                     try:
-                        attachment.links.append(kernel.link_create(program, directory, attach_type, subject=subject))
+                        link = kernel.link_create(program, directory, attach_type, flags=flags, subject=subject)
+                        attachment.links.append(link)
                         return attachment
                     except KernelError as error:
-                        # EINVAL: no links for cgroups before 5.7 (af6eea57437a), or this program is wrong for the hook,
-                        # which the older way will say too.
+                        # EINVAL: no links for cgroups before 5.7 (af6eea57437a), none with an order before 6.17, or
+                        # this program is wrong for the hook, which the older way will say too.
                         if error.errno != errno.EINVAL or self.mode is CgroupMode.LINK:
                             raise
-                flags = _FLAGS[CgroupMode.MULTI if self.mode is CgroupMode.AUTO else self.mode]
-                held = OwnedFd(os.dup(program.fileno()), f"program {program.name!r}")
-                undo = _ProgramOnCgroup(self.path, directory.duplicate(), held, attach_type)
-                try:
-                    kernel.prog_attach(held, directory, attach_type, flags=flags, subject=subject)
-                except BaseException:
-                    undo.leak()
-                    raise
+                mode = CgroupMode.MULTI if self.mode is CgroupMode.AUTO else self.mode
+                undo = attach_without_link(
+                    program,
+                    directory,
+                    attach_type,
+                    where=f"cgroup {self.path!r}",
+                    subject=subject,
+                    flags=_FLAGS[mode] | flags,
+                    replace=self.replace,
+                    is_alone=mode is not CgroupMode.MULTI,
+                )
             except KernelError as error:
                 raise self._explained(error, subject, attach_type) from error
             attachment.undos.append(undo)
             return attachment
 
     def _explained(self, error: KernelError, subject: str, attach_type: AttachType) -> Exception:
+        hint = None
         if error.errno == errno.EBADF:
             roots = list(mounts("cgroup2"))
             where = f"it is mounted at {', '.join(roots)}" if roots else "it is not mounted here"
             return SpecError(f"{subject}: {self.path!r} is no cgroup v2 directory; {where}")
         if error.errno == errno.EINVAL:
-            return kernel_error(
-                errno.EINVAL,
-                error.operation,
-                subject,
-                f"The program was loaded for another hook than {attach_type.name}, or this kernel does not know it",
-            )
-        if error.errno == errno.EPERM and self.mode not in {CgroupMode.AUTO, CgroupMode.LINK}:
-            return kernel_error(
-                errno.EPERM,
-                error.operation,
-                subject,
-                "A program in another mode may hang there, or on a parent, already",
-            )
-        return error
-
-
-@final
-class _ProgramOnCgroup:
-    """A program attached without a link: nothing but BPF_PROG_DETACH takes it off, not even the end of this process."""
-
-    def __init__(self, path: str, directory: OwnedFd, program: OwnedFd, attach_type: AttachType) -> None:
-        """Take both descriptors over."""
-        self._path = path
-        self._directory = directory
-        self._program = program
-        self._attach_type = attach_type
-
-    def close(self) -> None:
-        try:
-            kernel.prog_detach(
-                self._program,
-                self._directory,
-                self._attach_type,
-                subject=f"{self._program.what} on cgroup {self._path!r}",
-            )
-        except KernelError as error:
-            if error.errno != errno.ENOENT:  # someone else took it off
-                raise
-        finally:
-            self.leak()
-
-    def leak(self) -> None:
-        self._program.close()
-        self._directory.close()
+            if missing := missing_attach_type(attach_type, subject):
+                return missing
+            if self.preorder and kernel.kernel_release() < (6, 15):
+                return NotSupportedError(f"{subject}: an order of parents and children (preorder)", "6.15")
+            hint = f"The program was loaded for another hook than {attach_type.name}, or this kernel does not know it"
+        elif error.errno == errno.EPERM and self.mode not in {CgroupMode.AUTO, CgroupMode.LINK}:
+            hint = "A program in another mode may hang there, or on a parent, already"
+        elif error.errno == errno.ENOENT and self.replace is not None:
+            hint = f"{self.replace!r} does not hang there without a link, so it cannot be replaced"
+        return error if hint is None else kernel_error(error.errno, error.operation, subject, hint)
 
 
 def _opened(path: str) -> OwnedFd:

@@ -10,7 +10,7 @@ from attrs import evolve, frozen
 from aiobpf import asm, kernel
 from aiobpf.errors import KernelError, NotSupportedError, VerifierError, kernel_error
 from aiobpf.kernel import Feature, features
-from aiobpf.kernel.first_kernels import PROGRAM_TYPES_SINCE
+from aiobpf.kernel.first_kernels import PROGRAM_TYPES_SINCE, missing_attach_type
 from aiobpf.uapi import ProgramFlags, ProgramType
 
 if TYPE_CHECKING:
@@ -188,6 +188,8 @@ class Submission:
                 )
             if spec.flags & ProgramFlags.XDP_HAS_FRAGS and not _takes_flag(spec.type, ProgramFlags.XDP_HAS_FRAGS):
                 return NotSupportedError(f"an XDP program that takes packets in fragments ({spec.name!r})", "5.18")
+            if spec.attach_type and (missing := missing_attach_type(spec.attach_type, f"program {spec.name!r}")):
+                return missing
             what = [spec.attach_type.name] if spec.attach_type else []
             what += [flag.name or "" for flag in ProgramFlags(spec.flags)]
             if unknown := int(spec.flags) & ~sum(ProgramFlags):

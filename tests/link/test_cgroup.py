@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from typing import TYPE_CHECKING
 
 import pytest
 
+from aiobpf import asm, kernel
+from aiobpf.asm import R0, R1, R2, Instructions
 from aiobpf.errors import KernelError, NotSupportedError, SpecError
+from aiobpf.kernel import OwnedFd
 from aiobpf.link import Cgroup, CgroupMode
+from aiobpf.runtime import Program
+from aiobpf.spec import ProgramSpec
 from aiobpf.uapi import AttachType, ProgramType
+from tests.kernel_features import kernel_has
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Iterator
     from pathlib import Path
 
-    from .conftest import Counters
+    from .conftest import Counted, Counters
 
 pytestmark = pytest.mark.root
 
@@ -32,27 +39,41 @@ def send() -> None:
         sock.sendto(b"x", ("127.0.0.1", 9))
 
 
-HOOKS = [
-    pytest.param(ProgramType.CGROUP_SOCK_ADDR, AttachType.CGROUP_INET4_BIND, bind, id="bind4"),
-    pytest.param(ProgramType.CGROUP_SKB, AttachType.CGROUP_INET_EGRESS, send, id="egress"),
-    pytest.param(ProgramType.CGROUP_SOCK, AttachType.CGROUP_INET_SOCK_CREATE, bind, id="sock_create"),
-]
+def attached(cgroup: Path) -> list[int]:
+    with OwnedFd(os.open(cgroup, os.O_RDONLY), "cgroup") as directory:
+        return list(kernel.prog_query(directory, AttachType.CGROUP_INET4_BIND).program_ids)
+
+
+def number_of(seen: Counted) -> int:
+    return kernel.program_info(seen.program).id
+
+
+def appending(digit: int) -> ProgramSpec:
+    user_port = 24  # in struct bpf_sock_addr
+    code = [
+        asm.ldx(4, R2, R1, user_port),
+        asm.mul(R2, 10),
+        asm.add(R2, digit),
+        asm.stx(4, R1, R2, user_port),
+        asm.mov(R0, ALLOW),
+        asm.exit_(),
+    ]
+    return ProgramSpec(
+        name=f"append_{digit}",
+        type=ProgramType.CGROUP_SOCK_ADDR,
+        attach_type=AttachType.CGROUP_INET4_BIND,
+        license="GPL",
+        instructions=Instructions(code),
+    )
+
+
+def bound_port(port: int) -> int:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", port))
+        return int(sock.getsockname()[1])
+
+
 MODES = [CgroupMode.AUTO, CgroupMode.LINK, CgroupMode.MULTI, CgroupMode.OVERRIDE, CgroupMode.EXCLUSIVE]
-
-
-@pytest.mark.everywhere
-@pytest.mark.parametrize(("type_", "attach_type", "act"), HOOKS)
-async def test_what_is_denied_is_allowed_again_after_close(
-    counters: Counters, cgroup: Path, type_: ProgramType, attach_type: AttachType, act: Callable[[], None]
-) -> None:
-    seen = counters(type_, attach_type, retval=DENY)
-    act()
-    async with seen.program.attach(Cgroup(cgroup)):
-        with pytest.raises(PermissionError):
-            act()
-        assert seen.count == 1
-    act()
-    assert seen.count == 1
 
 
 @pytest.mark.everywhere
@@ -98,12 +119,103 @@ async def test_without_a_link_detach_works_and_the_rest_says_why_not(
 
 
 @pytest.mark.everywhere
-async def test_several_programs_share_a_hook(counters: Counters, cgroup: Path) -> None:
+@pytest.mark.shows("cgroup_multi_link")
+@pytest.mark.parametrize("mode", ["link", "multi"])
+async def test_several_programs_share_a_hook(counters: Counters, cgroup: Path, mode: str) -> None:
     first = counters(ProgramType.CGROUP_SOCK_ADDR, AttachType.CGROUP_INET4_BIND, retval=ALLOW)
     second = counters(ProgramType.CGROUP_SOCK_ADDR, AttachType.CGROUP_INET4_BIND, retval=ALLOW)
-    async with first.program.attach(Cgroup(cgroup)), second.program.attach(Cgroup(cgroup, mode="multi")):
+    async with first.program.attach(Cgroup(cgroup)), second.program.attach(Cgroup(cgroup, mode=mode)):
         bind()
+        assert attached(cgroup) == [number_of(first), number_of(second)]
     assert (first.count, second.count) == (1, 1)
+    assert attached(cgroup) == []
+
+
+@pytest.mark.everywhere
+async def test_a_program_takes_the_place_of_another_in_one_step(counters: Counters, cgroup: Path) -> None:
+    deny = counters(ProgramType.CGROUP_SOCK_ADDR, AttachType.CGROUP_INET4_BIND, retval=DENY)
+    allow = counters(ProgramType.CGROUP_SOCK_ADDR, AttachType.CGROUP_INET4_BIND, retval=ALLOW)
+    async with deny.program.attach(Cgroup(cgroup, mode="multi")) as old:
+        with pytest.raises(PermissionError):
+            bind()
+        async with allow.program.attach(Cgroup(cgroup, replace=deny.program)):
+            bind()
+            assert attached(cgroup) == [number_of(allow)]
+            await old.aclose()
+            assert attached(cgroup) == [number_of(allow)]
+        bind()
+    assert allow.count == 1
+    with pytest.raises(KernelError, match="does not hang there without a link"):
+        await allow.program.attach(Cgroup(cgroup, replace=deny.program))
+    with pytest.raises(SpecError, match="replaced in mode 'multi' only"):
+        await allow.program.attach(Cgroup(cgroup, mode="link", replace=deny.program))
+
+
+@pytest.mark.everywhere
+@pytest.mark.parametrize("mode", ["override", "exclusive"])
+async def test_closing_leaves_the_program_that_took_the_only_place(counters: Counters, cgroup: Path, mode: str) -> None:
+    first = counters(ProgramType.CGROUP_SOCK_ADDR, AttachType.CGROUP_INET4_BIND, retval=ALLOW)
+    second = counters(ProgramType.CGROUP_SOCK_ADDR, AttachType.CGROUP_INET4_BIND, retval=ALLOW)
+    link = await first.program.attach(Cgroup(cgroup, mode=mode))
+    async with second.program.attach(Cgroup(cgroup, mode=mode)):
+        await link.aclose()
+        assert attached(cgroup) == [number_of(second)]
+    assert attached(cgroup) == []
+
+
+@pytest.fixture
+def child(cgroup: Path) -> Iterator[Path]:
+    """A cgroup below, which this process is in."""
+    where = cgroup / "child"
+    where.mkdir()
+    try:
+        (where / "cgroup.procs").write_text(str(os.getpid()))
+        yield where
+    finally:
+        (cgroup / "cgroup.procs").write_text(str(os.getpid()))
+        where.rmdir()
+
+
+@pytest.mark.everywhere
+async def test_a_program_of_a_child_overrides_one_that_lets_it_and_not_an_exclusive_one(
+    counters: Counters, cgroup: Path, child: Path
+) -> None:
+    deny = counters(ProgramType.CGROUP_SOCK_ADDR, AttachType.CGROUP_INET4_BIND, retval=DENY)
+    allow = counters(ProgramType.CGROUP_SOCK_ADDR, AttachType.CGROUP_INET4_BIND, retval=ALLOW)
+    async with deny.program.attach(Cgroup(cgroup, mode="override")):
+        async with allow.program.attach(Cgroup(child, mode="override")):
+            bind()
+        with pytest.raises(PermissionError):
+            bind()
+    async with deny.program.attach(Cgroup(cgroup, mode="exclusive")):
+        with pytest.raises(KernelError, match="or on a parent"):
+            await allow.program.attach(Cgroup(child, mode="override"))
+
+
+@pytest.mark.everywhere
+@pytest.mark.requires("cgroup preorder")
+@pytest.mark.parametrize(("mode", "preorder"), [("auto", True), ("multi", True), ("auto", False)])
+async def test_with_preorder_a_parents_program_runs_before_its_childs(
+    cgroup: Path, child: Path, mode: str, preorder: bool
+) -> None:
+    """Each makes the port ten times what it was and adds its own: the digits tell the order."""
+    parents, childs = appending(1), appending(2)
+    async with Program.load(parents) as first, Program.load(childs) as second:
+        async with first.attach(Cgroup(cgroup, mode=mode, preorder=preorder)), second.attach(Cgroup(child)):
+            assert bound_port(socket.ntohs(3)) == socket.ntohs(312 if preorder else 321)
+        assert bound_port(socket.ntohs(3)) == socket.ntohs(3)
+
+
+@pytest.mark.everywhere
+async def test_an_order_that_this_kernel_lacks_is_named_with_its_kernel(counters: Counters, cgroup: Path) -> None:
+    seen = counters(ProgramType.CGROUP_SOCK_ADDR, AttachType.CGROUP_INET4_BIND, retval=ALLOW)
+    if kernel_has("cgroup preorder"):
+        async with seen.program.attach(Cgroup(cgroup, preorder=True)):
+            bind()
+        assert seen.count == 1
+        return
+    with pytest.raises(NotSupportedError, match=r"needs Linux 6\.15"):
+        await seen.program.attach(Cgroup(cgroup, preorder=True))
 
 
 @pytest.mark.everywhere

@@ -8,14 +8,18 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import pytest
 
 import aiobpf
-from aiobpf.kernel import OwnedFd, link_by_id, prog_detach, prog_query, program_by_id
+from aiobpf.kernel import OwnedFd, create_map, link_by_id, pin, prog_detach, prog_query, program_by_id
+from aiobpf.kernel.netns import NetNamespace
 from aiobpf.kernel.tracefs import Tracefs
-from aiobpf.uapi import AttachType
+from aiobpf.uapi import AttachType, MapType
+
+if TYPE_CHECKING:
+    from .conftest import NetworkPair
 
 pytestmark = pytest.mark.root
 
@@ -25,6 +29,7 @@ VICTIM = """
 import anyio, sys
 from aiobpf.kernel import load_program
 from aiobpf.link import *
+from aiobpf.runtime.map import Map
 from aiobpf.runtime.program import Program
 from aiobpf.uapi import AttachType, ProgramType
 
@@ -83,10 +88,33 @@ def test_a_link_goes_with_its_process(killed: Killed, type_: str, attach_type: i
         link_by_id(link)
 
 
+@pytest.mark.parametrize("kind", ["SkLookup", "FlowDissector"])
+def test_a_network_namespace_keeps_no_program(killed: Killed, network: NetworkPair, kind: str) -> None:
+    name = {"SkLookup": "SK_LOOKUP", "FlowDissector": "FLOW_DISSECTOR"}[kind]
+    _pid, link = killed(name, AttachType[name], f"{kind}({network.near!r})")
+    assert link
+    with pytest.raises(OSError, match="ENOENT"):
+        link_by_id(link)
+    with NetNamespace.open(network.near) as namespace:
+        assert prog_query(namespace, AttachType[name]).program_ids == ()
+
+
+@pytest.mark.parametrize("mode", [pytest.param("link", marks=pytest.mark.requires("sockmap links")), "attach"])
+def test_a_pinned_map_of_sockets_keeps_a_program_that_has_no_link(killed: Killed, bpffs: Path, mode: str) -> None:
+    path = bpffs / "sockets"
+    with create_map(MapType.SOCKHASH, 4, 4, 4, name="sockets") as sockets:
+        pin(sockets, path)
+        kind = f"Sockmap(Map.from_pin({str(path)!r}), mode={mode!r})"
+        killed("SK_MSG", AttachType.SK_MSG_VERDICT, kind)
+        assert len(prog_query(sockets, AttachType.SK_MSG_VERDICT).program_ids) == (mode == "attach")
+        path.unlink()
+
+
 @pytest.mark.parametrize(("mode", "left"), [("link", 0), ("multi", 1)])
 def test_a_cgroup_keeps_a_program_that_has_no_link(killed: Killed, cgroup: Path, mode: str, left: int) -> None:
     kind = f"Cgroup({str(cgroup)!r}, AttachType.CGROUP_INET4_BIND, mode={mode!r})"
-    killed("CGROUP_SOCK_ADDR", AttachType.CGROUP_INET4_BIND, kind)
+    _pid, link = killed("CGROUP_SOCK_ADDR", AttachType.CGROUP_INET4_BIND, kind)
+    assert bool(link) is (mode == "link")
     with OwnedFd(os.open(cgroup, os.O_RDONLY), "cgroup") as directory:
         ids = prog_query(directory, AttachType.CGROUP_INET4_BIND).program_ids
         assert len(ids) == left

@@ -123,6 +123,7 @@ async def test_live_frames_really_arrive(own_namespace: NetNamespace) -> None:
             assert receiver.recv(16) == b"live"
 
 
+@pytest.mark.shows("run_raw_tp")
 async def test_a_raw_tracepoint_program_runs_on_the_cpu_that_is_asked_for() -> None:
     spec = program(ProgramType.RAW_TRACEPOINT, asm.call_helper("get_smp_processor_id"), asm.exit_())
     async with Program.load(spec) as where:
