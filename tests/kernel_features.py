@@ -11,6 +11,7 @@ from attrs import frozen
 
 from tests.kernel_probes import (
     BPF_GET_ATTACH_COOKIE,
+    answers_for_sockmaps,
     has_attach_type,
     has_cgroup_hook,
     has_cgroup_preorder,
@@ -91,6 +92,7 @@ FEATURES = {
     "tcx": Feature((6, 6), lambda: has_attach_type("TCX_INGRESS")),
     "cgroup unix hooks": Feature((6, 7), lambda: has_cgroup_hook("CGROUP_UNIX_CONNECT")),
     "cgroup preorder": Feature((6, 15), has_cgroup_preorder),
+    "sockmap queries": Feature((5, 16), answers_for_sockmaps),
     "sockmap links": Feature((6, 10), has_sockmap_links),
     "sk_skb verdicts": Feature((5, 13), lambda: has_sockmap_hook("SK_SKB_VERDICT")),
     "listener migration": Feature((5, 14), migrates_listeners),

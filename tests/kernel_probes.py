@@ -175,6 +175,22 @@ def has_sockmap_hook(name: str) -> bool:
 
 
 @functools.cache
+def answers_for_sockmaps() -> bool:
+    """Whether the kernel tells which programs hang on a map of sockets."""
+    from aiobpf.errors import KernelError
+    from aiobpf.kernel.links import prog_query
+    from aiobpf.kernel.maps import create_map
+    from aiobpf.uapi import AttachType, MapType
+
+    with create_map(MapType.SOCKMAP, 4, 4, 1) as sockets:
+        try:
+            prog_query(sockets, AttachType.SK_MSG_VERDICT)
+        except KernelError:
+            return False
+    return True
+
+
+@functools.cache
 def has_sockmap_links() -> bool:
     return _on_sockmap("SK_SKB_STREAM_VERDICT", is_link=True)
 

@@ -145,7 +145,7 @@ class Cgroup:
             hint = "A program in another mode may hang there, or on a parent, already"
         elif error.errno == errno.ENOENT and self.replace is not None:
             hint = f"{self.replace!r} does not hang there without a link, so it cannot be replaced"
-        return error if hint is None else kernel_error(error.errno, error.operation, subject, hint)
+        return error if hint is None else kernel_error(error.errno or 0, error.operation, subject, hint)
 
 
 def _opened(path: str) -> OwnedFd:

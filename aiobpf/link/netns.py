@@ -105,4 +105,4 @@ def _explained(error: KernelError, attach_type: AttachType, namespace: NetNamesp
             "A flow dissector of the root network namespace serves all, so none may be in any other beside it, "
             "and one is"
         )
-    return error if hint is None else kernel_error(error.errno, error.operation, subject, hint)
+    return error if hint is None else kernel_error(error.errno or 0, error.operation, subject, hint)

@@ -76,7 +76,7 @@ class Sockmap:
             attach_type = program.spec.attach_type
         if attach_type is None and program.type == ProgramType.SK_MSG:
             attach_type = AttachType.SK_MSG_VERDICT
-        if attach_type not in _TYPES.get(program.type, ()):
+        if attach_type is None or attach_type not in _TYPES.get(program.type, ()):
             said = "does not say whether it parses or gives a verdict" if attach_type is None else "is none for it"
             raise SpecError(
                 f"program {program.name!r} ({program.type.name}) {said}: a map of sockets takes SK_MSG programs, and "
@@ -121,4 +121,4 @@ class Sockmap:
             )
         elif error.errno == errno.EOPNOTSUPP:
             hint = "This kernel was built without CONFIG_BPF_STREAM_PARSER"
-        return error if hint is None else kernel_error(error.errno, error.operation, subject, hint)
+        return error if hint is None else kernel_error(error.errno or 0, error.operation, subject, hint)

@@ -99,6 +99,7 @@ def test_a_network_namespace_keeps_no_program(killed: Killed, network: NetworkPa
         assert prog_query(namespace, AttachType[name]).program_ids == ()
 
 
+@pytest.mark.requires("sockmap queries")
 @pytest.mark.parametrize("mode", [pytest.param("link", marks=pytest.mark.requires("sockmap links")), "attach"])
 def test_a_pinned_map_of_sockets_keeps_a_program_that_has_no_link(killed: Killed, bpffs: Path, mode: str) -> None:
     path = bpffs / "sockets"

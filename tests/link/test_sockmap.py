@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import socket
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from attrs import frozen
@@ -55,14 +55,13 @@ def connections() -> Iterator[Connections]:
         yield Connections(*found)
 
 
-MODES = [
-    pytest.param("link", marks=[pytest.mark.requires("sockmap links"), pytest.mark.shows("sockmap_link")]),
-    "attach",
-]
+def modes(link: pytest.MarkDecorator, others: pytest.MarkDecorator) -> list[Any]:
+    """Parameters, with the marks of what their tests show: a kernel may have no links for maps of sockets."""
+    found = [pytest.param("link", marks=[pytest.mark.requires("sockmap links"), link])]
+    return found + [pytest.param(mode, marks=others) for mode in ("attach", "auto")]
 
 
-@pytest.mark.shows("sk_msg")
-@pytest.mark.parametrize("mode", [*MODES, "auto"])
+@pytest.mark.parametrize("mode", modes(pytest.mark.shows("sockmap_link"), pytest.mark.shows("sk_msg")))
 async def test_what_is_sent_is_received_elsewhere_until_it_is_closed(connections: Connections, mode: str) -> None:
     a, b, d = connections.a, connections.b, connections.d
     async with aiobpf.load(OBJECT, programs=["send_elsewhere"]) as coll:
@@ -89,8 +88,7 @@ async def test_what_is_sent_is_received_elsewhere_until_it_is_closed(connections
         take_out()
 
 
-@pytest.mark.shows("sk_skb")
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("mode", modes(pytest.mark.shows("sockmap_link"), pytest.mark.shows("sk_skb")))
 async def test_what_is_received_is_passed_on_until_it_is_closed(connections: Connections, mode: str) -> None:
     a, b, c, d = connections.a, connections.b, connections.c, connections.d
     async with aiobpf.load(OBJECT, programs=["all_of_it", "pass_on"]) as coll:
