@@ -144,6 +144,13 @@ def foreign(session: nox.Session) -> None:
 
 
 @nox.session
+def endurance(session: nox.Session) -> None:
+    """Checks that take minutes, as root: ``nox -s endurance -- events --seconds 600`` (all options: ``-- --help``)."""
+    install(session, "test")
+    session.run("python", "-m", "tests.endurance", *(session.posargs or ("events",)))
+
+
+@nox.session
 def bench(session: nox.Session) -> None:
     """The benchmarks beside libbpf (C), cilium/ebpf (Go) and aya (Rust); writes docs/performance.md."""
     install(session, "test")

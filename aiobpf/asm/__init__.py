@@ -102,6 +102,7 @@ from aiobpf.asm.build_memory import (
 )
 from aiobpf.asm.instruction import Instruction
 from aiobpf.asm.instructions import Instructions
+from aiobpf.asm.lost_events import count_lost
 from aiobpf.asm.metadata import EMPTY, Key, Metadata
 from aiobpf.asm.opcodes import CallKind, Pseudo, Size
 from aiobpf.asm.references import COMMENT, LABEL, REFERENCE, SYMBOL, Reference
@@ -181,6 +182,7 @@ __all__ = [
     "call_kfunc",
     "callx",
     "cmpxchg",
+    "count_lost",
     "div",
     "div32",
     "exit_",

@@ -220,13 +220,16 @@ class Collection:
 
         *type* says what an event is: a BTF type, the name of one in the object ("struct event"), or a Python class
         whose fields are matched by name; by default the BTF type of the map's values, else bytes. *options* are those
-        of `RingBuffer` or `PerfBuffer`.
+        of `RingBuffer` or `PerfBuffer`. A ring buffer's ``lost`` is the map or variable NAME_lost, where there is one.
         """
         from aiobpf.stream import PerfBuffer, RingBuffer
 
         self._open()
         map_ = self.maps[name]
         if map_.type == MapType.RINGBUF:
+            counter = f"{name}_lost"
+            if counter in self.maps or counter in self.variables:
+                options.setdefault("lost", self.maps[counter] if counter in self.maps else self.variables[counter])
             return RingBuffer(map_, type, **options)
         if map_.type == MapType.PERF_EVENT_ARRAY:
             return PerfBuffer(map_, type, **options)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import operator
 import time
 import warnings
@@ -18,6 +19,7 @@ from aiobpf.kernel.worker import close_in_worker, in_worker
 from aiobpf.stream.batch import Batch, join
 from aiobpf.stream.batch_memory import BatchMemory
 from aiobpf.stream.event_type import EventMap, resolve_event_type
+from aiobpf.stream.program_losses import LossCounter, ProgramLosses, check_counter
 from aiobpf.stream.readiness import Readiness, readiness
 from aiobpf.stream.short_records import batches_of
 from aiobpf.stream.stats import StreamStats
@@ -62,6 +64,7 @@ class StreamOptions(TypedDict, total=False):
     turn_s: float
     flush_interval: float | None
     on_short: Literal["raise", "skip"]
+    lost: LossCounter | None
 
 
 class PerfOptions(StreamOptions, total=False):
@@ -95,6 +98,7 @@ class EventStream(Generic[T]):
         turn_s: float = DEFAULT_TURN_S,
         flush_interval: float | None = None,
         on_short: Literal["raise", "skip"] = "raise",
+        lost: LossCounter | None = None,
     ) -> None:
         if batch_records < 1 or batch_bytes < 1 or turn_s <= 0:
             raise SpecError(f"stream of map {map.name!r}: the budget of a batch has to be positive")
@@ -102,8 +106,12 @@ class EventStream(Generic[T]):
             raise SpecError(f"stream of map {map.name!r}: flush_interval has to be positive, or None")
         if on_short not in {"raise", "skip"}:
             raise SpecError(f"stream of map {map.name!r}: on_short is 'raise' or 'skip', not {on_short!r}")
+        if lost is not None:
+            check_counter(lost, f"stream of map {map.name!r}")
         self._map = map
         self._what = f"map {map.name!r}"
+        self._lost = lost
+        self._losses: ProgramLosses | None = None
         self._event_type = resolve_event_type(map, type)
         self._stats = StreamStats()
         self._batch_records = batch_records
@@ -155,12 +163,14 @@ class EventStream(Generic[T]):
         opening = _Opening(fd, self._opener())
         try:
             self._claim(map_info(fd, subject=self._what).id)
+            losses = None if self._lost is None else ProgramLosses(self._lost)
             source = await in_worker(opening.run, dispose=lambda source: source.close())
         except BaseException:
             self._unclaim()
             opening.give_up()
             raise
         self._source = source
+        self._losses = losses
         self._ready = readiness(
             source.fileno(), source.has_data, keeps_ready=source.keeps_ready, interval=self._flush_interval
         )
@@ -184,6 +194,8 @@ class EventStream(Generic[T]):
         let the reader take them with `finish`.
         """
         self._is_closed = True
+        if self._source is not None:
+            self._count_losses(self._source)  # the last time
         source, self._source = self._source, None
         if self._ready is not None:
             self._ready.close()
@@ -296,8 +308,14 @@ class EventStream(Generic[T]):
     def stats(self) -> StreamStats:
         """What was counted so far, and goes on being counted."""
         if self._source is not None:
-            self._source.count_losses(self._stats)
+            self._count_losses(self._source)
         return self._stats
+
+    def _count_losses(self, source: Source) -> None:
+        source.count_losses(self._stats)
+        if self._losses is not None:
+            with contextlib.suppress(ClosedError):  # the counter's map was closed before the stream
+                self._losses.add_to(self._stats)
 
     @property
     def event_type_name(self) -> str:

@@ -33,10 +33,11 @@ class RingBuffer(EventStream[T]):
     *batch_records* and *batch_bytes* are the most that is taken at a time, *turn_s* about how long single events are
     handed out (with what the caller does to them) before the event loop has its turn; batches are not cut by time.
     *flush_interval* (seconds) looks for records even if nobody announced them (BPF_RB_NO_WAKEUP). *on_short* says
-    whether a record too short for *type* raises CodecError or is only counted ("skip").
+    whether a record too short for *type* raises CodecError or is only counted ("skip"). *lost* is where the program
+    counts what it found no room for, which else is lost without a trace: a Map (element 0 of an array or per-CPU array,
+    a u64) or a Variable; ``coll.stream("events")`` takes the one named "events_lost".
 
-    A ring has one reader: SpecError while another stream of this process is open on the map. What the program found no
-    room for is lost without a trace, unless it counts it.
+    A ring has one reader: SpecError while another stream of this process is open on the map.
 
     SpecError if the map is of another kind or no type is found; see `EventStream` for reading.
     """

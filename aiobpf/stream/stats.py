@@ -10,7 +10,8 @@ class StreamStats:
     """Counts since the stream was opened, kept up to date; ``attrs.evolve(stats)`` is a copy to compare with later.
 
     What a producer tried to submit is ``records + discarded + lost`` plus what is still in the buffer. A ring buffer
-    tells nobody that it was full (bpf_ringbuf_reserve just fails), so there `lost` stays 0: let the program count.
+    tells nobody that it was full (bpf_ringbuf_reserve just fails), so there `lost` is what the program itself counts,
+    in a map or variable that the stream was given (docs/events.md has the convention).
     """
 
     records: int = 0
@@ -18,7 +19,9 @@ class StreamStats:
     bytes: int = 0
     """Their payload, headers not included."""
     lost: int = 0
-    """Records that found the buffer full, as far as the kernel tells."""
+    """Records that found the buffer full, as far as the kernel or the program tells."""
+    lost_by_program: int = 0
+    """Those of `lost` that the program counted."""
     discarded: int = 0
     """Records that the program reserved and then discarded (bpf_ringbuf_discard)."""
     decode_errors: int = 0

@@ -1,0 +1,1 @@
+"""Checks that take minutes: what holds for seconds may not hold for an hour."""
