@@ -13,7 +13,7 @@ from aiobpf.uapi import MapType
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from aiobpf.btf import Type
+    from aiobpf.btf import Btf, Type
     from aiobpf.cli.run import MapChoice
     from aiobpf.spec import CollectionSpec
 
@@ -46,33 +46,33 @@ def choose_maps(spec: CollectionSpec, choices: Sequence[MapChoice]) -> dict[str,
         if name not in streamed:
             kind = spec.maps[name].type.name
             raise SpecError(f"map {name!r} is a {kind} map: only ring buffers and perf event arrays have events")
-        chosen[name] = spec.maps[name].value if type_ is None else event_type(spec, type_)
+        chosen[name] = spec.maps[name].value if type_ is None else event_type(spec.types, type_)
     return chosen
 
 
-def event_type(spec: CollectionSpec, text: str) -> Type | None:
-    """The type that *text* names or declares; None for ``bytes``."""
+def event_type(types: Btf | None, text: str) -> Type | None:
+    """The type that *text* names among *types*, or declares; None for ``bytes``."""
     if text == "bytes":
         return None
     if is_declaration(text):
-        return parse_struct(text, lambda name: type_named(spec, name))
+        return parse_struct(text, lambda name: type_named(types, name))
     try:
-        return type_named(spec, text)
+        return type_named(types, text)
     except (BtfError, SpecError) as error:
         error.add_note("a type that the object lacks can be declared: --map 'NAME:__u32 pid; char comm[16]'")
         raise
 
 
-def type_named(spec: CollectionSpec, name: str) -> Type:
-    """The object's type of that name, ``event`` or ``struct event``."""
-    if spec.types is None:
+def type_named(types: Btf | None, name: str) -> Type:
+    """The type of that name, ``event`` or ``struct event``."""
+    if types is None:
         raise SpecError(f"no type {name!r}: the object has no BTF")
     keyword, _, rest = name.partition(" ")
     if keyword in _KINDS and rest.strip():
-        return spec.types.by_name(rest.strip(), _KINDS[keyword])
+        return types.by_name(rest.strip(), _KINDS[keyword])
     # A variable or function may have the same name: what is asked for is a type.
-    found = [each for each in spec.types.all_by_name(name) if each.kind in _TYPES]
-    return found[0] if len(found) == 1 else spec.types.by_name(name)
+    found = [each for each in types.all_by_name(name) if each.kind in _TYPES]
+    return found[0] if len(found) == 1 else types.by_name(name)
 
 
 def suggestion(name: str, known: Iterable[str]) -> str:

@@ -39,6 +39,10 @@ COMMANDS = (
     Command("inspect", "show what is in an object file", "aiobpf.cli.inspect"),
     Command("check", "say whether an object would load on kernels that are not running", "aiobpf.cli.check"),
     Command("gen", "write a Python module of typed bindings for an object", "aiobpf.cli.gen"),
+    Command("prog", "list, show, dump and measure the programs in the kernel", "aiobpf.cli.prog"),
+    Command("map", "list and show the maps in the kernel; get, set, delete and watch their elements", "aiobpf.cli.map"),
+    Command("link", "list and show what hangs where, and take it off", "aiobpf.cli.link"),
+    Command("btf", "list, show and dump the types in the kernel", "aiobpf.cli.btf"),
     Command("explain", "say what a verifier's log means", "aiobpf.cli.explain"),
 )
 

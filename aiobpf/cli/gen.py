@@ -50,8 +50,8 @@ def run(options: argparse.Namespace) -> int:
         # From the module's folder on; what goes to stdout is to lie beside the object.
         object_file=path.name if output is None else Path(os.path.relpath(path, output.parent)).as_posix(),
         embed=path.read_bytes() if options.embed else None,
-        events={choice.name: type_named(spec, choice.type) for choice in options.map},
-        types=[type_named(spec, name) for name in options.type],
+        events={choice.name: type_named(spec.types, choice.type) for choice in options.map},
+        types=[type_named(spec.types, name) for name in options.type],
     )
     if output is None:
         sys.stdout.write(source)

@@ -6,20 +6,17 @@ import json
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from aiobpf.asm import COMMENT, LABEL, SYMBOL
-from aiobpf.asm.disassembly import disassemble
+from aiobpf.asm import SYMBOL
 from aiobpf.btf import (
-    CORE_RELOCATION,
-    LINE,
     DataSection,
     Enum,
     Struct,
     Typedef,
     Union,
-    describe_relocation,
     format_c,
     strip_qualifiers,
 )
+from aiobpf.cli.code_text import print_code
 from aiobpf.cli.formats import printable
 from aiobpf.cli.object_facts import (
     declaration,
@@ -35,7 +32,7 @@ from aiobpf.cli.object_facts import (
 )
 from aiobpf.cli.styled import make_printer
 from aiobpf.errors import BtfError
-from aiobpf.spec import EXTERN, Pinning
+from aiobpf.spec import Pinning
 from aiobpf.uapi import MapType
 
 if TYPE_CHECKING:
@@ -64,7 +61,7 @@ def print_object(
                 line()
             _print_program(line, program)
             if with_code:
-                _print_code(line, program)
+                print_code(line, program.instructions)
     if programs is not None:
         return
     if spec.functions:
@@ -138,40 +135,6 @@ def _fact(line: Callable[..., None], label: str, values: Iterable[str], separato
     text = separator.join(map(printable, values))
     if text:
         line("  ", (f"{label:<12}", _LABEL), text)
-
-
-def _print_code(line: Callable[..., None], program: ProgramSpec) -> None:
-    digits = max(4, len(str(program.instructions.slot_count)) + 1)
-    shown = None
-    for slot, instruction, text in disassemble(program.instructions):
-        metadata = instruction.metadata
-        notes = ""
-        if metadata:
-            for mark in (SYMBOL, LABEL):
-                name = metadata.get(mark)
-                if name is not None:
-                    line((f"{printable(name)}:", _TITLE))
-                    shown = None
-            source = metadata.get(LINE)
-            if source is not None:
-                where = f"{source.file_name.rsplit('/', 1)[-1]}:{source.line}"
-                if source.text.strip() and (where, source.text) != shown:
-                    line(" " * (digits + 2), (printable(f"; {where}  {_flat(source.text)}"), _SOURCE))
-                    shown = (where, source.text)
-            comment = metadata.get(COMMENT)
-            if comment is not None:
-                line(" " * (digits + 2), (printable(f"; {_flat(comment)}"), _SOURCE))
-            relocation, extern = metadata.get(CORE_RELOCATION), metadata.get(EXTERN)
-            if relocation is not None:
-                notes = f"  ; CO-RE {relocation.kind.label}: {describe_relocation(relocation)}"
-            elif extern is not None:
-                notes = f"  ; {'weak ' if extern.is_weak else ''}{extern.kind.value}: {extern_declaration(extern)}"
-        line(f"{slot:>{digits}}: {printable(text)}", (printable(notes), _NOTE))
-
-
-def _flat(text: str) -> str:
-    """A source line on one line, whatever white space is in it."""
-    return " ".join(text.split())
 
 
 # --- maps ------------------------------------------------------------------------------------------------------------

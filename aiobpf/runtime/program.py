@@ -152,10 +152,11 @@ class Program:
 
     def exchange(self, other: Program) -> None:
         """Become *other*, and it this, but for the links: who refers to one has the other from now on."""
-        for slot in ("_fd", "_owned_maps", "default_kind", "log", "name", "spec", "type"):
-            mine = getattr(self, slot)
-            setattr(self, slot, getattr(other, slot))
-            setattr(other, slot, mine)
+        for slot in Program.__slots__:
+            if slot not in {"__weakref__", "links"}:
+                mine = getattr(self, slot)
+                setattr(self, slot, getattr(other, slot))
+                setattr(other, slot, mine)
 
     def close(self) -> None:
         """Close without waiting on the event loop; prefer `aclose`."""
