@@ -14,6 +14,7 @@ from aiobpf.collection.load import LoadPlan, load_collection
 from aiobpf.collection.names import Names
 from aiobpf.elf import read_spec
 from aiobpf.errors import ClosedError, SpecError
+from aiobpf.kernel.uninterrupted import uninterrupted
 from aiobpf.kernel.worker import in_worker
 from aiobpf.runtime import LoadOptions, LogPolicy, Map, Opening, Program, Variable
 from aiobpf.spec import CollectionSpec
@@ -103,11 +104,18 @@ class Collection:
 
         A `replace` that is under way comes to its end before.
         """
-        with anyio.CancelScope(shield=True):
-            async with self._changing:
-                loaded, self._loaded = self._loaded, None
-                if loaded is not None:
-                    await loaded.aclose()
+        if self._changing.locked():
+            await uninterrupted(self._close_when_replaced)
+            return
+        loaded, self._loaded = self._loaded, None
+        if loaded is not None:
+            await loaded.aclose()
+
+    async def _close_when_replaced(self) -> None:
+        async with self._changing:
+            loaded, self._loaded = self._loaded, None
+        if loaded is not None:
+            await loaded.aclose()
 
     async def __aenter__(self) -> Collection:
         return self
