@@ -13,6 +13,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from aiobpf.kernel.atomic import AtomicInteger as AtomicInteger
     from aiobpf.kernel.btf import KernelBtfCache as KernelBtfCache
     from aiobpf.kernel.btf import KernelType as KernelType
     from aiobpf.kernel.btf import kernel_btf as kernel_btf
@@ -93,6 +94,7 @@ if TYPE_CHECKING:
     from aiobpf.kernel.maps import create_map as create_map
     from aiobpf.kernel.maps import freeze_map as freeze_map
     from aiobpf.kernel.memlock import raise_memlock_limit as raise_memlock_limit
+    from aiobpf.kernel.opened import OpeningElements as OpeningElements
     from aiobpf.kernel.pins import PinnedObject as PinnedObject
     from aiobpf.kernel.pins import kind_of_fd as kind_of_fd
     from aiobpf.kernel.pins import open_pin as open_pin
@@ -119,6 +121,7 @@ if TYPE_CHECKING:
 
 # A name and a module that spell the same would take turns under one attribute: no module is called like a name here.
 _HOMES = {
+    "atomic": "AtomicInteger",
     "btf": "KernelBtfCache KernelType kernel_btf shared_btf_cache",
     "capabilities": "Capability privilege_error",
     "cpus": "online_cpus possible_cpus",
@@ -140,6 +143,7 @@ _HOMES = {
     "mapped": "MappedMemory map_shared map_shared_at read_memory write_memory",
     "maps": "create_map freeze_map",
     "memlock": "raise_memlock_limit",
+    "opened": "OpeningElements",
     "pins": "PinnedObject kind_of_fd open_pin pin remove_pin walk_pins",
     "program_run": "TestRun test_run",
     "programs": "LOG_MAX LogTooSmallError bind_map load_btf load_program log_text",

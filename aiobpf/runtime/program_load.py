@@ -89,11 +89,20 @@ class Prepared:
 
     def tags(self) -> frozenset[bytes]:
         """The tags that a kernel may give the program: maps do not count in them. SHA-1 or, since 6.18, SHA-256."""
+        instructions = self._as_submitted()
+        return frozenset({instructions.tag("sha1", sys.byteorder), instructions.tag("sha256", sys.byteorder)})
+
+    def digest(self) -> bytes:
+        """The SHA-256 that a kernel since 6.18 gives the program."""
+        return self._as_submitted().digest(sys.byteorder)
+
+    def _as_submitted(self) -> Instructions:
+        """The instructions but for the maps' fds, which no digest counts."""
         instructions = self._instructions.copy()
         for index, extern in list(instructions.with_key(EXTERN)):
             if extern.kind is ExternKind.KCONFIG:
                 instructions.patch(index, src=asm.Pseudo.MAP_VALUE)
-        return frozenset({instructions.tag("sha1", sys.byteorder), instructions.tag("sha256", sys.byteorder)})
+        return instructions
 
     def load(self, maps: Mapping[str, Map]) -> Program:
         """Ask the verifier; VerifierError, MissingPrivilegeError or NotSupportedError name the program."""
@@ -183,6 +192,12 @@ def possible_tags(spec: ProgramSpec, options: LoadOptions) -> frozenset[bytes]:
     """The tags that the kernel may give *spec* when it is loaded; everything but the load is done."""
     with LoadContext(options, spec.types) as context:
         return Prepared(spec, context).tags()
+
+
+def program_digest(spec: ProgramSpec, options: LoadOptions) -> bytes:
+    """The SHA-256 by which the kernel will know *spec* when it is loaded; everything but the load is done."""
+    with LoadContext(options, spec.types) as context:
+        return Prepared(spec, context).digest()
 
 
 def load_alone(spec: ProgramSpec, options: LoadOptions) -> Program:
