@@ -114,6 +114,11 @@ if TYPE_CHECKING:
     from aiobpf.kernel.release import kernel_version_code as kernel_version_code
     from aiobpf.kernel.task_fd import TaskFd as TaskFd
     from aiobpf.kernel.task_fd import task_fd_query as task_fd_query
+    from aiobpf.kernel.tokens import TokenInfo as TokenInfo
+    from aiobpf.kernel.tokens import TokenSource as TokenSource
+    from aiobpf.kernel.tokens import create_token as create_token
+    from aiobpf.kernel.tokens import find_token as find_token
+    from aiobpf.kernel.tokens import token_info as token_info
     from aiobpf.kernel.tracefs import Tracefs as Tracefs
     from aiobpf.kernel.worker import close_in_worker as close_in_worker
     from aiobpf.kernel.worker import in_worker as in_worker
@@ -149,6 +154,7 @@ _HOMES = {
     "programs": "LOG_MAX LogTooSmallError bind_map load_btf load_program log_text",
     "release": "kernel_release kernel_version kernel_version_code",
     "task_fd": "TaskFd task_fd_query",
+    "tokens": "TokenInfo TokenSource create_token find_token token_info",
     "tracefs": "Tracefs",
     "worker": "close_in_worker in_worker worker_limiter",
 }

@@ -62,7 +62,6 @@ _CHECKED_AT_LOAD: Mapping[AttachType, ProgramType] = {
         _P.CGROUP_SOCK_ADDR,
     ),
     **dict.fromkeys((_A.CGROUP_GETSOCKOPT, _A.CGROUP_SETSOCKOPT), _P.CGROUP_SOCKOPT),
-    **dict.fromkeys((_A.SK_REUSEPORT_SELECT, _A.SK_REUSEPORT_SELECT_OR_MIGRATE), _P.SK_REUSEPORT),
     _A.SK_LOOKUP: _P.SK_LOOKUP,
     _A.NETFILTER: _P.NETFILTER,
 }
@@ -112,6 +111,8 @@ def probe_attach_type(attach_type: AttachType, token: FdLike | None = None) -> O
         case _A.XDP_DEVMAP | _A.XDP_CPUMAP:  # values with room for the program's descriptor came with them
             kind_of_map = MapType.DEVMAP if attach_type == _A.XDP_DEVMAP else MapType.CPUMAP
             return create_map(kind_of_map, 4, 8, 1, token=token)
+        case _A.SK_REUSEPORT_SELECT | _A.SK_REUSEPORT_SELECT_OR_MIGRATE:
+            return _sk_reuseport(attach_type, token)
         case _A.PERF_EVENT:
             return PROBES["PERF_LINK"](token)
         case _A.TRACE_KPROBE_MULTI | _A.TRACE_KPROBE_SESSION:
@@ -231,6 +232,19 @@ def _uprobe_multi(attach_type: AttachType, token: FdLike | None) -> bool:
             if error.errno == errno.EBADF:  # it looked at the file, which is none
                 return True
             raise
+    return True
+
+
+def _sk_reuseport(attach_type: AttachType, token: FdLike | None) -> bool:
+    """An older kernel takes any attach type for such programs, and looks at none."""
+    try:
+        load_program(_P.SK_REUSEPORT, RETURN_1, expected_attach_type=_A.XDP, token=token).close()
+    except KernelError as error:
+        if error.errno != errno.EINVAL:
+            raise
+    else:
+        return False
+    load_program(_P.SK_REUSEPORT, RETURN_1, expected_attach_type=attach_type, token=token).close()
     return True
 
 

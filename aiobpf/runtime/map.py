@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from typing_extensions import TypeVar as DefaultTypeVar
 
     from aiobpf.kernel import AtomicInteger
+    from aiobpf.kernel.tokens import TokenSource
     from aiobpf.runtime.element import PerCpuElement
     from aiobpf.spec import MapSpec
 
@@ -73,7 +74,7 @@ class Map(MapHandle, Generic[K, V, W]):
 
     @classmethod
     def create(
-        cls, spec: MapSpec, *, pin_path: str | PathLike[str] | None = None, token: int | None = None
+        cls, spec: MapSpec, *, pin_path: str | PathLike[str] | None = None, token: TokenSource = "auto"
     ) -> Opening[Map]:
         """Create the map of *spec*, fill in its contents and freeze it if it says so.
 

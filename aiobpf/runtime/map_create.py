@@ -16,6 +16,7 @@ from aiobpf.btf import Array, Int, IntEncoding
 from aiobpf.errors import KernelError, NotSupportedError, ObjectExistsError, SpecError, kernel_error
 from aiobpf.kernel import Feature, features
 from aiobpf.kernel.first_kernels import MAP_TYPES_SINCE
+from aiobpf.kernel.tokens import opened_token
 from aiobpf.runtime.arena import fill_globals
 from aiobpf.runtime.element import BTF_TYPES, MAP_IN_MAP_TYPES, PER_CPU_TYPES, SOCKET_VALUE_TYPES
 from aiobpf.runtime.map import Map
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from os import PathLike
 
     from aiobpf.kernel import OwnedFd
+    from aiobpf.kernel.tokens import TokenSource
     from aiobpf.runtime.element import PerCpuElement
     from aiobpf.runtime.program import Program
     from aiobpf.runtime.program_btf import TypeIds
@@ -67,16 +69,16 @@ _TOO_NEW = kernel.UNSUPPORTED_ERRNOS | {errno.E2BIG}
 _FD_ARRAYS = frozenset({MapType.PERF_EVENT_ARRAY, MapType.PROG_ARRAY, MapType.CGROUP_ARRAY})
 
 
-def create_map(spec: MapSpec, pin_path: str | PathLike[str] | None = None, token: int | None = None) -> Map:
+def create_map(spec: MapSpec, pin_path: str | PathLike[str] | None = None, token: TokenSource = "auto") -> Map:
     """The map of *spec* alone, filled and frozen; its contents name no other map or program."""
     from aiobpf.runtime.program_btf import ProgramBtf
 
     kernel.raise_memlock_limit()
     spec = fit_to_kernel(spec)
-    with ProgramBtf() as btf:
+    with opened_token(token) as token_fd, ProgramBtf() as btf:
         btf.add_map(spec)
-        btf.load(token)
-        made, is_new = open_or_create(spec, pin_path, btf, token=token)
+        btf.load(token_fd)
+        made, is_new = open_or_create(spec, pin_path, btf, token=token_fd)
     if not is_new:
         return made
     try:

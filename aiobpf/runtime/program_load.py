@@ -76,7 +76,7 @@ class Prepared:
         except CoreRelocationError as error:
             raise CoreRelocationError(f"program {spec.name!r}: {error}") from error
         context.replace_missing_helpers(instructions)
-        spell_out_contexts(instructions, spec.type, context.options.token)
+        spell_out_contexts(instructions, spec.type, context.token)
         self._target: AttachTarget | None
         self._member: int | None = None
         if spec.type == ProgramType.STRUCT_OPS:
@@ -119,7 +119,7 @@ class Prepared:
             fd_array=tuple(self._fd_array),
             target=self._target,
             member=self._member,
-            token=context.options.token,
+            token=context.token,
         ).load()
         return Program(fd, name=spec.name, type=spec.type, spec=spec, log=log)
 
@@ -216,9 +216,9 @@ def load_alone(spec: ProgramSpec, options: LoadOptions) -> Program:
             prepared = Prepared(spec, context)
             for name in names:
                 context.btf.add_map(spec.maps[name])
-            context.btf.load(options.token)
+            context.btf.load(context.token)
             for name in names:
-                maps[name] = create_empty_map(spec.maps[name], context.btf, token=options.token)
+                maps[name] = create_empty_map(spec.maps[name], context.btf, token=context.token)
             externs = [extern for _, extern in spec.instructions.with_key(EXTERN)]
             for name in names:
                 fill_map(maps[name], context.contents(name, spec.maps[name], externs), maps, {})

@@ -51,6 +51,8 @@ def test_the_report_is_what_libbpf_finds_out(tmp_path: Path) -> None:
             if what == "program"
             else report.helpers[kind][Helper(helper)]
         )
+        if kind is None and number == MapType.STRUCT_OPS and kernel_release() < (6, 4):
+            continue  # libbpf 1.7 denies that 5.10 has them, where those of others work
         compared += 1
         if isinstance(answer, Supported) != (theirs == 1):
             differences.append((line, answer))
