@@ -12,11 +12,14 @@ import os
 from typing import TYPE_CHECKING, final
 
 from aiobpf.errors import kernel_error
+from aiobpf.kernel.fd import number
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import TracebackType
     from typing import Self
+
+    from aiobpf.kernel.fd import FdLike
 
 _THIS_THREAD = "/proc/thread-self/ns/net"
 _NAMED = "/run/netns"  # where ip-netns(8) binds those it names
@@ -40,10 +43,23 @@ class NetNamespace:
         return cls(_open(_THIS_THREAD, "the network namespace of this thread"), "the network namespace of this thread")
 
     @classmethod
-    def open(cls, name: str) -> Self:
-        """By a path ("/proc/42/ns/net") or by a name of ip-netns(8). Raises KernelError (ENOENT)."""
+    def open(cls, name: str | FdLike) -> Self:
+        """By a path ("/proc/42/ns/net"), by a name of ip-netns(8), or by a descriptor, which stays the caller's.
+
+        Raises KernelError (ENOENT, EBADF).
+        """
         what = f"network namespace {name!r}"
+        if not isinstance(name, str):
+            try:
+                return cls(os.dup(number(name)), what)
+            except OSError as error:
+                raise kernel_error(error.errno or errno.EIO, "dup", what) from error
         return cls(_open(name if "/" in name else f"{_NAMED}/{name}", what), what)
+
+    @property
+    def inode(self) -> int:
+        """What the kernel knows it by: the number in ``net:[4026531840]``."""
+        return os.stat(self.fileno()).st_ino
 
     def duplicate(self) -> NetNamespace:
         """The same namespace with an owner of its own, for another thread."""
