@@ -16,9 +16,7 @@ from tests.kernel_probes import (
     has_cgroup_hook,
     has_cgroup_preorder,
     has_connection_tracking_functions,
-    has_exclusive_maps,
     has_kernel_function,
-    has_map_flag,
     has_map_type,
     has_module_variable,
     has_modules_with_types,
@@ -32,6 +30,7 @@ from tests.kernel_probes import (
     has_uprobe_sessions,
     knows_helper,
     lets_call,
+    makes_netkit,
     migrates_listeners,
     modules_are_not_loaded,
     option_is_off,
@@ -40,6 +39,7 @@ from tests.kernel_probes import (
     runs_live_frames,
     supports,
     takes_out_of_hashes,
+    takes_xdp_fragments,
     tells_its_configuration,
     tells_of_variables,
     tells_types_of_modules,
@@ -74,15 +74,6 @@ FEATURES = {
     "callbacks": Feature((5, 13), lambda: knows_helper(164)),  # bpf_for_each_map_elem
     "timers": Feature((5, 15), lambda: knows_helper(169)),  # bpf_timer_init
     "bounded loops": Feature((5, 17), lambda: knows_helper(181)),  # bpf_loop; bpf_strncmp came with it
-    "task storage": Feature((5, 11), lambda: has_map_type("TASK_STORAGE")),
-    "inode storage": Feature((5, 11), lambda: knows_helper(156)),  # in 5.10, but not where user space may read it
-    "dynptrs": Feature((5, 19), lambda: knows_helper(198)),  # bpf_ringbuf_reserve_dynptr
-    "packet dynptrs": Feature((6, 4), lambda: has_kernel_function("bpf_dynptr_from_skb")),
-    "cgroup local storage": Feature((6, 2), lambda: has_map_type("CGRP_STORAGE")),
-    "exclusive maps": Feature((6, 18), has_exclusive_maps),
-    "instruction arrays": Feature((6, 19), lambda: has_map_type("INSN_ARRAY")),
-    "overwriting rings": Feature((6, 19), lambda: has_map_flag("RB_OVERWRITE")),
-    "resizable hashes": Feature((7, 2), lambda: has_map_type("RHASH")),
     "bloom filters": Feature((5, 16), lambda: has_map_type("BLOOM_FILTER")),
     "lookup and delete": Feature((5, 14), takes_out_of_hashes),
     "syscall programs": Feature((5, 14), lambda: has_program_type("SYSCALL")),
@@ -108,6 +99,7 @@ FEATURES = {
     "sk_skb verdicts": Feature((5, 13), lambda: has_sockmap_hook("SK_SKB_VERDICT")),
     "listener migration": Feature((5, 14), migrates_listeners),
     "infrared": Feature((4, 18), lambda: has_program_type("LIRC_MODE2"), option_is_off("CONFIG_BPF_LIRC_MODE2")),
+    "netkit": Feature((6, 7), makes_netkit, option_is_off("CONFIG_NETKIT")),
     "uprobe.multi": Feature((6, 6), lambda: supports("UPROBE_MULTI")),
     "uprobe.session": Feature((6, 13), has_uprobe_sessions),
     "v4 instructions": Feature((6, 6), lambda: supports("ISA_V4")),
@@ -121,6 +113,7 @@ FEATURES = {
     "load-acquire": Feature((6, 15), lambda: supports("LOAD_ACQUIRE")),
     "one CPU's value": Feature((7, 0), has_one_cpu_value),
     "work queues": Feature((6, 10), lambda: has_kernel_function("bpf_wq_init")),
+    "XDP in fragments": Feature((5, 18), takes_xdp_fragments),
     "live frames": Feature((5, 18), runs_live_frames),
     "modules": Feature((5, 11), tells_types_of_modules, modules_are_not_loaded),
     "a module's variable": Feature((6, 12), has_module_variable, lambda: "no x_tables, or built in"),

@@ -336,27 +336,6 @@ def has_map_type(name: str) -> bool:
 
 
 @functools.cache
-def has_map_flag(name: str) -> bool:
-    from aiobpf.kernel.features import may_support
-    from aiobpf.uapi import MapFlags
-
-    return may_support(MapFlags[name])
-
-
-@functools.cache
-def has_exclusive_maps() -> bool:
-    from aiobpf.errors import KernelError
-    from aiobpf.kernel.maps import create_map
-    from aiobpf.uapi import MapType
-
-    try:
-        create_map(MapType.ARRAY, 4, 4, 1, exclusive_program_hash=bytes(32)).close()
-    except KernelError:
-        return False
-    return True
-
-
-@functools.cache
 def has_program_type(name: str) -> bool:
     from aiobpf.kernel.features import supports_program_type
     from aiobpf.uapi import ProgramType
@@ -452,3 +431,31 @@ def refuses_trampolines() -> str | None:
 
 
 BPF_GET_ATTACH_COOKIE = 174
+
+
+@functools.cache
+def makes_netkit() -> bool:
+    """Whether the kernel makes a pair of netkit devices, in a network namespace that goes right away."""
+    from aiobpf.errors import KernelError
+    from tests.link.networks import netkit_network
+
+    try:
+        with netkit_network("near"):
+            return True
+    except KernelError:
+        return False
+
+
+@functools.cache
+def takes_xdp_fragments() -> bool:
+    from aiobpf import asm
+    from aiobpf.errors import KernelError, NotSupportedError
+    from aiobpf.kernel.programs import load_program
+    from aiobpf.uapi import ProgramFlags, ProgramType
+
+    code = asm.Instructions([asm.mov(asm.R0, 2), asm.exit_()]).encode()
+    try:
+        load_program(ProgramType.XDP, code, flags=ProgramFlags.XDP_HAS_FRAGS).close()
+    except (KernelError, NotSupportedError):
+        return False
+    return True

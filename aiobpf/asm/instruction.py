@@ -56,7 +56,7 @@ class Instruction:
 
     @property
     def fields(self) -> tuple[int, int, int, int, int]:
-        """(opcode, dst, src, offset, constant): all but the metadata."""
+        """All but the metadata, as (opcode, dst, src, offset, constant)."""
         return self.opcode, self.dst, self.src, self.offset, self.constant
 
     def __setattr__(self, name: str, value: object) -> NoReturn:

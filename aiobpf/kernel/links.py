@@ -236,15 +236,22 @@ def prog_attach(
     *,
     flags: int = 0,
     replace: FdLike | None = None,
+    relative: FdLike = 0,
+    expected_revision: int = 0,
     subject: str = "",
 ) -> None:
-    """Attach without a link (BPF_PROG_ATTACH): it stays until it is detached or the target goes, whoever ends."""
+    """Attach without a link (BPF_PROG_ATTACH): it stays until it is detached or the target goes, whoever ends.
+
+    *relative* and *expected_revision* as for `link_relative`.
+    """
     attr = _ATTACH.make(
         target=number(target),
         attach_bpf_fd=number(program),
         attach_type=attach_type,
         attach_flags=flags | (F_REPLACE if replace is not None else 0),
         replace_bpf_fd=0 if replace is None else number(replace),
+        relative=number(relative),
+        expected_revision=expected_revision,
     )
     checked(Command.PROG_ATTACH, attr, subject or f"{attach_type.name} attachment")
 
@@ -257,27 +264,61 @@ def prog_detach(program: FdLike, target: FdLike, attach_type: AttachType, *, sub
 
 @frozen
 class Attached:
-    """What hangs on a hook, in order."""
+    """What hangs on a hook, in order. The three tuples beside *program_ids* are as long, or empty where the kernel does
+    not tell."""
 
     program_ids: tuple[int, ...]
     revision: int
     """Changes with every change of the chain (6.6), else 0."""
+    program_flags: tuple[int, ...] = ()
+    """Of a cgroup (6.1), tcx and netkit: what each program was attached with."""
+    link_ids: tuple[int, ...] = ()
+    """Of tcx and netkit: each program's link, 0 for one without."""
+    flags: int = 0
+    """Of a cgroup: how it shares the hook (BPF_F_ALLOW_MULTI, BPF_F_ALLOW_OVERRIDE)."""
 
 
-def prog_query(target: FdLike, attach_type: AttachType, *, flags: int = 0, subject: str = "") -> Attached:
-    """The programs attached to a cgroup, network namespace, interface or map (BPF_PROG_QUERY, 4.15)."""
+QUERY_EFFECTIVE = 1 << 0  # BPF_F_QUERY_EFFECTIVE
+
+
+def prog_query(
+    target: FdLike, attach_type: AttachType, *, flags: int = 0, details: bool = False, subject: str = ""
+) -> Attached:
+    """The programs attached to a cgroup, network namespace, interface or map (BPF_PROG_QUERY, 4.15).
+
+    With *details*, also the flags and link of each, where the kernel tells: it is asked for fewer if it knows fewer.
+    """
     room = _QUERY_ROOM
+    wanted = [("prog_attach_flags", "link_ids"), ("prog_attach_flags",), ()] if details else [()]
     while True:
         ids = bytearray(4 * room)
-        attr = _QUERY.make(target=number(target), attach_type=attach_type, query_flags=flags, prog_ids=ids, count=room)
+        extra = {name: bytearray(4 * room) for name in wanted[0]}
+        attr = _QUERY.make(
+            target=number(target), attach_type=attach_type, query_flags=flags, prog_ids=ids, count=room, **extra
+        )
         try:
             checked(Command.PROG_QUERY, attr, subject or f"{attach_type.name} programs")
         except OSError as error:
+            # E2BIG: a field from after this kernel. EINVAL: effective programs have no flags of their own (6.1).
+            if error.errno in {errno.E2BIG, errno.EINVAL} and len(wanted) > 1:
+                wanted = wanted[1:]
+                continue
             if error.errno != errno.ENOSPC or room >= _QUERY_MOST:
                 raise
             room = max(attr["count"], room * 2)
             continue
-        return Attached(tuple(memoryview(ids).cast("I")[: attr["count"]]), attr["revision"])
+        count = attr["count"]
+
+        def numbers(data: bytearray | None, count: int = count) -> tuple[int, ...]:
+            return () if data is None else tuple(memoryview(data).cast("I")[:count])
+
+        return Attached(
+            numbers(ids),
+            attr["revision"],
+            numbers(extra.get("prog_attach_flags")),
+            numbers(extra.get("link_ids")),
+            attr["attach_flags"],
+        )
 
 
 def _open(command: Command, attr: Record, what: str) -> OwnedFd:

@@ -10,12 +10,24 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from aiobpf.link.anchor import After as After
+    from aiobpf.link.anchor import Anchor as Anchor
+    from aiobpf.link.anchor import Before as Before
+    from aiobpf.link.anchor import First as First
+    from aiobpf.link.anchor import Last as Last
+    from aiobpf.link.anchor import Replace as Replace
     from aiobpf.link.cgroup import Cgroup as Cgroup
     from aiobpf.link.cgroup import CgroupMode as CgroupMode
+    from aiobpf.link.direction import Direction as Direction
     from aiobpf.link.kprobe import Kprobe as Kprobe
     from aiobpf.link.kprobe import Kretprobe as Kretprobe
     from aiobpf.link.link import Link as Link
     from aiobpf.link.lirc import Lirc as Lirc
+    from aiobpf.link.netfilter import Netfilter as Netfilter
+    from aiobpf.link.netfilter import NetfilterFamily as NetfilterFamily
+    from aiobpf.link.netfilter import NetfilterHook as NetfilterHook
+    from aiobpf.link.netkit import Netkit as Netkit
+    from aiobpf.link.netkit import NetkitEnd as NetkitEnd
     from aiobpf.link.netns import FlowDissector as FlowDissector
     from aiobpf.link.netns import SkLookup as SkLookup
     from aiobpf.link.perf_event import PerfEvent as PerfEvent
@@ -31,6 +43,8 @@ if TYPE_CHECKING:
     from aiobpf.link.sockmap import Sockmap as Sockmap
     from aiobpf.link.sockmap import SockmapMode as SockmapMode
     from aiobpf.link.struct_ops import StructOps as StructOps
+    from aiobpf.link.tc import Tc as Tc
+    from aiobpf.link.tcx import Tcx as Tcx
     from aiobpf.link.tracepoint import Tracepoint as Tracepoint
     from aiobpf.link.tracing import Fentry as Fentry
     from aiobpf.link.tracing import Fexit as Fexit
@@ -45,10 +59,14 @@ if TYPE_CHECKING:
     from aiobpf.link.xdp import XdpMode as XdpMode
 
 _HOMES = {
+    "anchor": "After Anchor Before First Last Replace",
     "cgroup": "Cgroup CgroupMode",
+    "direction": "Direction",
     "kprobe": "Kprobe Kretprobe",
     "link": "Link",
     "lirc": "Lirc",
+    "netfilter": "Netfilter NetfilterFamily NetfilterHook",
+    "netkit": "Netkit NetkitEnd",
     "netns": "FlowDissector SkLookup",
     "perf_event": "PerfEvent SoftwareEvent",
     "probe_mode": "ProbeMode",
@@ -57,6 +75,8 @@ _HOMES = {
     "socket_program": "SkReuseport SocketFilter",
     "sockmap": "Sockmap SockmapMode",
     "struct_ops": "StructOps",
+    "tc": "Tc",
+    "tcx": "Tcx",
     "tracepoint": "Tracepoint",
     "tracing": "Fentry Fexit Freplace TpBtf",
     "uprobe": "Uprobe Uretprobe",

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING, Protocol, final
+from typing import TYPE_CHECKING, Protocol, final, runtime_checkable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from aiobpf.kernel import OwnedFd
+    from aiobpf.kernel import FdLike, OwnedFd
 
 
 class Undo(Protocol):
@@ -20,6 +20,15 @@ class Undo(Protocol):
 
     def leak(self) -> None:
         """Leave it where it is."""
+        ...
+
+
+@runtime_checkable
+class Replaceable(Undo, Protocol):
+    """A hook without a descriptor whose program can be exchanged in place."""
+
+    def replace(self, program: FdLike, expected: FdLike | None, subject: str) -> None:
+        """Put *program* there, only in the place of *expected* if that is given. Raises KernelError."""
         ...
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, final
 from aiobpf import kernel
 from aiobpf.errors import ClosedError, KernelError, NotSupportedError, SpecError, kernel_error
 from aiobpf.kernel.worker import close_in_worker, in_worker
-from aiobpf.link.attachment import Attachment, building
+from aiobpf.link.attachment import Attachment, Replaceable, building
 from aiobpf.link.unpinned import ClosesAfterUnpin
 from aiobpf.runtime.all_objects import AllObjects
 from aiobpf.runtime.map_handle import MapHandle
@@ -153,26 +153,37 @@ class Link:
 
     # --- use ----------------------------------------------------------------------------------------------------------
 
-    async def update(self, program: Program | Map) -> None:
+    async def update(self, program: Program | Map, *, expected: Program | Map | None = None) -> None:
         """Put *program* in the place of the one that hangs there, with no moment between without either.
+
+        With *expected*, only if that is the one that hangs there now: KernelError (EPERM, or EEXIST without a bpf link)
+        says that it is not.
 
         A link of struct_ops takes another struct_ops map, which has one too (BPF_F_LINK) and, for most structs, the
         same name in it. KernelError: EINVAL where it does not fit.
 
         Raises NotSupportedError for a kind that the kernel cannot update: tracing kinds, and hooks without a link.
         """
-        await in_worker(self._update, program)
+        await in_worker(self._update, program, expected)
         self.program_name = program.name
 
-    def _update(self, program: Program | Map) -> None:
+    def _update(self, program: Program | Map, expected: Program | Map | None) -> None:
+        attachment = self._owned()
+        subject = f"{self!r} to {program.name!r}"
+        if not attachment.links and len(attachment.undos) == 1 and isinstance(attachment.undos[0], Replaceable):
+            attachment.undos[0].replace(program, expected, subject)
+            return
         fd = self._fd()
         is_map = isinstance(program, MapHandle)
         if is_map != (self._what == "map"):
             needed = "a program" if is_map else "a struct_ops map"
             raise SpecError(f"{self!r} is updated with {needed}, not with {program!r}")
         try:
-            kernel.link_update(fd, program.fileno(), subject=f"{self!r} to {program.name!r}")
+            kernel.link_update(fd, program.fileno(), expected=expected, subject=subject)
         except KernelError as error:
+            if error.errno == errno.EPERM and expected is not None:
+                hint = f"Another program than {expected.name!r} hangs there"
+                raise KernelError(errno.EPERM, error.operation, subject, hint) from error
             if error.errno == errno.EINVAL and _type_of(fd) not in _UPDATABLE:
                 raise NotSupportedError(
                     f"{self!r} cannot be updated: no kernel swaps the program of such a link",

@@ -108,15 +108,6 @@ async def one_map_and_program() -> None:
             await program.run(PACKET)
 
 
-async def replace_under_a_link() -> None:
-    async with (
-        aiobpf.load(OBJECTS / "reload_first.bpf.o", programs=["on_packet", "on_syscall"]) as coll,
-        coll.attach("on_syscall"),
-    ):
-        await coll.replace(OBJECTS / "reload_second.bpf.o")
-        assert coll.maps["flows"].max_entries == 128
-
-
 SCENARIOS = [
     load_and_close,
     load_without_with,
@@ -126,7 +117,6 @@ SCENARIOS = [
     stream_batches,
     stream_of_samples,
     one_map_and_program,
-    replace_under_a_link,
 ]
 
 
@@ -144,18 +134,7 @@ def our_fds() -> dict[str, int]:
 
 def our_programs() -> set[int]:
     """The ids of the programs in the kernel that these objects have; others may come and go."""
-    names = {
-        "ask",
-        "guarded",
-        "produce",
-        "produce_untyped",
-        "count",
-        "sum",
-        "first",
-        "sample",
-        "on_packet",
-        "on_syscall",
-    }
+    names = {"ask", "guarded", "produce", "produce_untyped", "count", "sum", "first", "sample"}
     found = set()
     for id_ in all_ids(ObjectKind.PROGRAM):
         try:

@@ -16,6 +16,7 @@ STATE = Path("/sys/kernel/sched_ext")
 pytestmark = [pytest.mark.root, pytest.mark.everywhere, pytest.mark.requires("sched_ext")]
 
 
+@pytest.mark.shows("sched_ext")
 async def test_the_kernel_schedules_by_the_programs_until_they_are_detached() -> None:
     spec = aiobpf.read_spec(OBJECT)
     members = spec.maps["scheduler"].members

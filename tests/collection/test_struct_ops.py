@@ -77,6 +77,7 @@ def members_of(spec: CollectionSpec, name: str) -> StructOpsMembers:
     return members
 
 
+@pytest.mark.shows("struct_ops_tcpcc")
 async def test_programs_serve_a_connection_until_the_map_is_detached(
     plain: CollectionSpec, talk: Callable[[str], None]
 ) -> None:
@@ -95,6 +96,7 @@ async def test_programs_serve_a_connection_until_the_map_is_detached(
 
 
 @pytest.mark.requires("struct_ops links")
+@pytest.mark.shows("struct_ops_link")
 async def test_with_a_link_it_is_registered_again_and_again(
     linked: CollectionSpec, talk: Callable[[str], None]
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -51,7 +52,9 @@ anyio.run(main)
 class Killed(Protocol):
     """Attach in a process of its own and kill that: its pid, and the link's id."""
 
-    def __call__(self, type_: str, attach_type: int, kind: str) -> tuple[int, int]: ...
+    def __call__(
+        self, type_: str, attach_type: int, kind: str, *, passing: tuple[int, ...] = ()
+    ) -> tuple[int, int]: ...
 
 
 @pytest.fixture
@@ -59,9 +62,10 @@ def killed(tmp_path: Path) -> Killed:
     script = tmp_path / "victim.py"
     script.write_text(VICTIM)
 
-    def run(type_: str, attach_type: int, kind: str) -> tuple[int, int]:
+    def run(type_: str, attach_type: int, kind: str, *, passing: tuple[int, ...] = ()) -> tuple[int, int]:
         with subprocess.Popen(
             [sys.executable, str(script), type_, str(attach_type), kind], stdout=subprocess.PIPE, text=True,
+            pass_fds=passing,
             env={**os.environ, "PYTHONPATH": str(Path(aiobpf.__file__).parents[1])},
         ) as process:  # fmt: skip
             assert process.stdout is not None
@@ -86,6 +90,27 @@ def test_a_link_goes_with_its_process(killed: Killed, type_: str, attach_type: i
     assert link
     with pytest.raises(OSError, match="ENOENT"):
         link_by_id(link)
+
+
+def test_a_socket_keeps_its_filter_and_a_port_its_program(killed: Killed) -> None:
+    """The victim's programs return 1: the second socket of a port, and one byte of a packet, less than its header."""
+    with socket.socket(type=socket.SOCK_DGRAM) as first, socket.socket(type=socket.SOCK_DGRAM) as second:
+        for sock in (first, second):
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            sock.bind(("127.0.0.1", 0) if sock is first else first.getsockname())
+            sock.settimeout(5)
+
+        def send(times: int) -> None:
+            for _ in range(times):
+                with socket.socket(type=socket.SOCK_DGRAM) as sender:
+                    sender.sendto(b"x", first.getsockname())
+
+        killed("SOCKET_FILTER", 0, f"SkReuseport({first.fileno()})", passing=(first.fileno(),))
+        send(20)
+        assert [second.recv(1) for _ in range(20)] == [b"x"] * 20
+        killed("SOCKET_FILTER", 0, f"SocketFilter({second.fileno()})", passing=(second.fileno(),))
+        send(1)
+        assert second.recv(1) == b""
 
 
 @pytest.mark.parametrize("kind", ["SkLookup", "FlowDissector"])

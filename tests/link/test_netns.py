@@ -98,6 +98,19 @@ async def test_a_lookup_can_be_updated_and_detached(network: NetworkPair) -> Non
                 assert not connects(network, STEERED)
 
 
+async def test_a_pinned_lookup_stays_until_it_is_unpinned(network: NetworkPair, bpffs: Path) -> None:
+    async with aiobpf.load(OBJECT, programs=["steer"]) as coll:
+        with listening(network) as listener:
+            coll.maps["socks"][0] = listener.fileno()
+            coll.variables["steered_port"].value = STEERED
+            async with coll.programs["steer"].attach(SkLookup(network.near)) as link:
+                link.pin(bpffs / "lookup")
+            assert connects(network, STEERED)
+            async with await Link.from_pin(bpffs / "lookup") as link:
+                link.unpin()
+            assert not connects(network, STEERED)
+
+
 @pytest.mark.shows("flow_dissector")
 async def test_flows_are_dissected_until_it_is_closed(network: NetworkPair) -> None:
     async with aiobpf.load(OBJECT, programs=["dissect"]) as coll:

@@ -13,7 +13,7 @@ from attrs import frozen
 import aiobpf
 from aiobpf import kernel
 from aiobpf.errors import KernelError, NotSupportedError, SpecError
-from aiobpf.link import Sockmap, SockmapMode
+from aiobpf.link import Link, Sockmap, SockmapMode
 from aiobpf.uapi import AttachType, LinkType, ProgramType
 from tests.kernel_features import kernel_has
 
@@ -150,6 +150,18 @@ async def test_a_link_holds_its_place_and_can_be_updated_and_detached(connection
             await link.detach()
             async with program.attach(Sockmap(sockets)):
                 pass
+
+
+@pytest.mark.requires("sockmap links")
+async def test_a_pinned_link_keeps_its_place_until_it_is_unpinned(bpffs: Path) -> None:
+    async with aiobpf.load(OBJECT, programs=["send_elsewhere"]) as coll:
+        sockets = coll.maps["sock_hash"]
+        async with coll.programs["send_elsewhere"].attach(Sockmap(sockets)) as link:
+            link.pin(bpffs / "link")
+        assert len(program_ids(sockets)) == 1
+        async with await Link.from_pin(bpffs / "link") as link:
+            link.unpin()
+        assert program_ids(sockets) == []
 
 
 async def test_a_link_is_given_or_the_kernel_that_has_it_named() -> None:

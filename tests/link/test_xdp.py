@@ -20,6 +20,7 @@ DROP, PASS = 1, 2
 
 
 @pytest.mark.everywhere
+@pytest.mark.shows("netns_veth", "xdp_link")
 @pytest.mark.parametrize("mode", ["auto", "native", "skb"])
 async def test_xdp_drops_until_it_is_closed(counters: Counters, network: NetworkPair, mode: str) -> None:
     seen = counters(ProgramType.XDP, AttachType.XDP, retval=DROP)
@@ -33,6 +34,7 @@ async def test_xdp_drops_until_it_is_closed(counters: Counters, network: Network
 
 
 @pytest.mark.everywhere
+@pytest.mark.shows("link_update")
 async def test_an_update_leaves_no_gap_and_takes_effect(counters: Counters, network: NetworkPair) -> None:
     drop = counters(ProgramType.XDP, AttachType.XDP, retval=DROP)
     pass_ = counters(ProgramType.XDP, AttachType.XDP, retval=PASS)
@@ -41,6 +43,10 @@ async def test_an_update_leaves_no_gap_and_takes_effect(counters: Counters, netw
         await link.update(pass_.program)
         assert network.datagram_arrives()
         assert pass_.count >= 1
+        await link.update(drop.program, expected=pass_.program)
+        assert not network.datagram_arrives(0.1)
+        await link.detach()
+        assert network.datagram_arrives()
 
 
 @pytest.mark.everywhere

@@ -61,6 +61,7 @@ def program(kind: ProgramType, *instructions: asm.Instruction, flags: int = 0) -
     return ProgramSpec(name="by_hand", type=kind, license="GPL", instructions=code, flags=ProgramFlags(flags))
 
 
+@pytest.mark.shows("run_xdp")
 async def test_a_packet_comes_back_as_the_program_left_it() -> None:
     spec = program(
         ProgramType.XDP,
@@ -104,6 +105,7 @@ async def test_live_frames_are_let_go_or_the_kernel_that_has_them_is_named() -> 
 
 
 @pytest.mark.requires("live frames")
+@pytest.mark.shows("run_xdp_live")
 async def test_live_frames_really_arrive(own_namespace: NetNamespace) -> None:
     xdp_pass = 2
     spec = program(ProgramType.XDP, asm.mov(R0, xdp_pass), asm.exit_())
@@ -148,7 +150,6 @@ async def test_a_syscall_program_answers_in_its_context() -> None:
         assert struct.unpack("=II", done.context) == (21, 42)
 
 
-@pytest.mark.shows("pin")
 async def test_a_pinned_program_and_map_are_found_again(bpffs: Path) -> None:
     spec = MapSpec(name="kept", type=MapType.ARRAY, key_size=4, value_size=8, max_entries=1)
     async with (

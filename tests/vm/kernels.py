@@ -31,7 +31,7 @@ TIMEOUT_S = 1500
 FOLDERS = ("link", "runtime", "collection", "stream", "kernel", "foreign", "linker", "compatibility", "hostile")
 PYTEST = ("-m", "pytest", "-q", "-p", "no:cacheprovider", "-o", "timeout=600", "-o", "faulthandler_timeout=550")
 TESTS = ("-m", "(root or requires) and not slow", *(f"tests/{folder}" for folder in FOLDERS))
-MODULES = "veth nf_conntrack xfrm_interface x_tables"  # what tests trace and call functions of
+MODULES = "veth nf_conntrack xfrm_interface x_tables netkit"  # what tests trace and call functions of
 SETTINGS = (
     "PYTHONDONTWRITEBYTECODE=1",
     "AIOBPF_TEST_BACKENDS=asyncio",

@@ -1,0 +1,74 @@
+"""Network interfaces as attach kinds name them: by name or index, here or in another network namespace."""
+
+from __future__ import annotations
+
+import difflib
+import errno
+import os
+from typing import TYPE_CHECKING, Any, Protocol, cast
+
+from aiobpf.errors import KernelError, kernel_error
+from aiobpf.kernel.interfaces import interface_index, interface_names
+from aiobpf.kernel.netns import NetNamespace
+from aiobpf.link.link import Link, make_link
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from os import PathLike
+
+    from aiobpf.kernel import FdLike
+    from aiobpf.link.attachment import Attachment
+    from aiobpf.runtime.program import Program
+
+
+class InNamespace(Protocol):
+    """A kind that hangs programs on something of a network namespace: its own, or the calling thread's (None)."""
+
+    @property
+    def netns(self) -> str | FdLike | None: ...
+
+
+def netns_name(value: str | PathLike[str] | FdLike | None) -> str | FdLike | None:
+    """A converter for `netns`: a path or name as text, a descriptor as it is."""
+    if value == "":
+        raise ValueError("netns is a path, a name or a descriptor, not an empty text")
+    if value is None or isinstance(value, int | str) or hasattr(value, "fileno"):
+        return cast("str | FdLike | None", value)
+    return os.fspath(value)
+
+
+def namespace_of(netns: str | FdLike | None) -> NetNamespace:
+    """The namespace that *netns* names, or the calling thread's. Raises KernelError (ENOENT, EBADF)."""
+    return NetNamespace.of_this_thread() if netns is None else NetNamespace.open(netns)
+
+
+async def make_link_in_namespace(
+    kind: InNamespace, program: Program, attach: Callable[[Program, NetNamespace], Attachment]
+) -> Link:
+    """`make_link` with a worker thread that is in the kind's network namespace while *attach* runs."""
+
+    def run(program: Program) -> Attachment:
+        with namespace.duplicate() as inside, inside.entered():
+            return attach(program, inside)
+
+    # A worker thread may live in another network namespace than the thread that asks.
+    with namespace_of(kind.netns) as namespace:
+        return await make_link(cast("Any", kind), program, run)
+
+
+def find_interface(interface: str | int) -> int:
+    """The index of *interface* in this thread's network namespace. KernelError ENODEV with the names that there are."""
+    if isinstance(interface, int):
+        return interface
+    index = interface_index(interface)
+    if index is None:
+        raise no_interface(interface)
+    return index
+
+
+def no_interface(interface: str | int) -> KernelError:
+    """ENODEV with the names that there are."""
+    names = sorted(interface_names().values())
+    near = difflib.get_close_matches(str(interface), names, n=3) or names[:8]
+    hint = f"There are: {', '.join(near)}" if near else "This network namespace has no interface"
+    return kernel_error(errno.ENODEV, "attach", f"interface {interface!r}", hint)
