@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any, final
 import anyio
 
 from aiobpf.collection.names import Names
+from aiobpf.collection.pinning import pin_each, unpin_each
 from aiobpf.errors import SpecError
 from aiobpf.uapi import ProgramType
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from os import PathLike
     from types import TracebackType
 
     from aiobpf.link import Link
@@ -51,6 +53,18 @@ class Attached:
             raise errors[0]
         if errors:
             raise ExceptionGroup("several links could not be closed", errors)
+
+    def pin(self, directory: str | PathLike[str]) -> tuple[str, ...]:
+        """Give every link the name of its program in *directory* of a bpffs, which is made if need be; the paths.
+
+        Programs stay attached as long as their links have names (`Link.from_pin`), whatever becomes of this process.
+        All or nothing: NotSupportedError where one has no bpf link to pin, KernelError where a name is taken.
+        """
+        return pin_each(directory, self._links.items())
+
+    def unpin(self) -> None:
+        """Take the names of all links away again."""
+        unpin_each(self._links.values())
 
     async def __aenter__(self) -> Attached:
         return self

@@ -12,6 +12,7 @@ from aiobpf.collection.attached import Attached, attach_by_themselves, attach_ea
 from aiobpf.collection.binding import COLLECTION, bound_fields, fill, typed
 from aiobpf.collection.load import LoadPlan, load_collection
 from aiobpf.collection.names import Names
+from aiobpf.collection.pinning import pin_each
 from aiobpf.elf import read_spec
 from aiobpf.errors import ClosedError, SpecError
 from aiobpf.kernel.worker import in_worker
@@ -154,6 +155,16 @@ class Collection:
         else:
             chosen = attach_by_themselves(self.programs.values(), self.maps.values())
         return Opening(lambda: attach_each(chosen, required=bool(names)))
+
+    def pin(self, directory: str | PathLike[str]) -> tuple[str, ...]:
+        """Give every program and map its own name in *directory* of a bpffs, which is made if need be; the paths.
+
+        They live as long as their names, whatever becomes of this process: `Program.from_pin`, `Map.from_pin`. Maps
+        that are pinned already keep the name that they have. All or nothing; KernelError where a name is taken.
+        """
+        loaded = self._open()
+        maps = [(name, map_) for name, map_ in loaded.maps.items() if map_.pin_path is None]
+        return pin_each(directory, [*loaded.programs.items(), *maps])
 
     async def replace(
         self,

@@ -81,10 +81,11 @@ class Link:
         return kernel.all_ids(kernel.ObjectKind.LINK)
 
     @classmethod
-    def all(cls) -> AllObjects[Link]:
-        """``async for link in Link.all():`` opens each of the kernel's links; who gets it closes it, and its program
-        stays attached where another holds it. A program without a link (an ioctl, netlink) is not among them."""
-        return AllObjects(kernel.ObjectKind.LINK, _opened, _close)
+    def all(cls, *, after: int = 0) -> AllObjects[Link]:
+        """``async for link in Link.all():`` opens each of the kernel's links (with an id above *after*); who gets it
+        closes it, and its program stays attached where another holds it. A program without a link (an ioctl, netlink)
+        is not among them."""
+        return AllObjects(kernel.ObjectKind.LINK, _opened, _close, after)
 
     @classmethod
     async def from_id(cls, id: int) -> Link:  # noqa: A002 - the field's own word
@@ -97,7 +98,8 @@ class Link:
     @classmethod
     async def from_fd(cls, fd: OwnedFd) -> Link:
         """A link that is open already; it owns *fd* from here on, also if this fails."""
-        return await in_worker(_opened, fd, dispose=_close)
+        # Shielded: cancelled before it began, nobody would close the descriptor.
+        return await in_worker(_opened, fd, dispose=_close, shield=True)
 
     # --- lifetime -----------------------------------------------------------------------------------------------------
 

@@ -248,7 +248,7 @@ def open_or_create(
     """
     if spec.pinning == Pinning.NONE:
         return create_empty_map(spec, types, token=token), True
-    path = os.path.join(DEFAULT_PIN_PATH if pin_path is None else os.fspath(pin_path), _file_name(spec.name))
+    path = os.path.join(DEFAULT_PIN_PATH if pin_path is None else os.fspath(pin_path), pin_name(spec.name))
     try:
         fd = kernel.open_pin(path, kind="map")
     except FileNotFoundError:
@@ -273,10 +273,11 @@ def open_or_create(
     return found, False
 
 
-def _file_name(name: str) -> str:
+def pin_name(name: str, what: str = "map") -> str:
+    """The name of a pin by name: dots become underscores, as in libbpf (since 5.2 a bpffs keeps them for itself)."""
     if "/" in name or name in {"", ".", ".."}:
-        raise SpecError(f"a map named {name!r} cannot be pinned by its name")
-    return name.replace(".", "_")  # bpffs refuses dots (since 5.2 it keeps them for itself)
+        raise SpecError(f"a {what} named {name!r} cannot be pinned by its name")
+    return name.replace(".", "_")
 
 
 def require_compatible(found: Map, spec: MapSpec, what: str) -> None:
@@ -287,6 +288,9 @@ def require_compatible(found: Map, spec: MapSpec, what: str) -> None:
         for field in ("type", "key_size", "value_size", "max_entries")
         if getattr(found, field) != getattr(spec, field)
     ]
+    extra = found.info().map_extra  # the hashes of a bloom filter (none said: the kernel's 5), the address of an arena
+    if spec.map_extra and extra != spec.map_extra:
+        differences.append(f"map_extra {extra:#x} instead of {spec.map_extra:#x}")
     has, needs = _kept_flags(found.type, found.flags), _kept_flags(spec.type, spec.flags)
     if has != needs:
         differences.append(f"flags {has!r} instead of {needs!r}")

@@ -135,10 +135,10 @@ class MapHandle:
         return kernel.all_ids(kernel.ObjectKind.MAP)
 
     @classmethod
-    def all(cls) -> AllObjects[Self]:
-        """``async for map_ in Map.all():`` opens each of the kernel's maps; who gets it closes it. Keys and values are
-        bytes: `Map.typed_by_kernel` reads their types."""
-        return AllObjects(kernel.ObjectKind.MAP, cls.from_fd, cls.close)
+    def all(cls, *, after: int = 0) -> AllObjects[Self]:
+        """``async for map_ in Map.all():`` opens each of the kernel's maps (with an id above *after*); who gets it
+        closes it. Keys and values are bytes: `Map.typed_by_kernel` reads their types."""
+        return AllObjects(kernel.ObjectKind.MAP, cls.from_fd, cls.close, after)
 
     @classmethod
     def from_id(cls, id: int) -> Self:  # noqa: A002 - the field's own word

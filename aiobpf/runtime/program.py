@@ -96,9 +96,12 @@ class Program:
         return kernel.all_ids(kernel.ObjectKind.PROGRAM)
 
     @classmethod
-    def all(cls) -> AllObjects[Program]:
-        """``async for program in Program.all():`` opens each of the kernel's programs; who gets it closes it."""
-        return AllObjects(kernel.ObjectKind.PROGRAM, cls.from_fd, cls.close)
+    def all(cls, *, after: int = 0) -> AllObjects[Program]:
+        """``async for program in Program.all():`` opens each of the kernel's programs; who gets it closes it.
+
+        Those with an id above *after* alone: they are numbered as they come, until numbers begin anew.
+        """
+        return AllObjects(kernel.ObjectKind.PROGRAM, cls.from_fd, cls.close, after)
 
     @classmethod
     def from_id(cls, id: int) -> Program:  # noqa: A002 - the field's own word

@@ -17,6 +17,9 @@ import pytest
 import sniffio
 
 import aiobpf
+from aiobpf import asm
+from aiobpf.asm import Instructions
+from aiobpf.kernel import link_iter
 from aiobpf.kernel.ids import ObjectKind, all_ids, program_by_id
 from aiobpf.kernel.info import program_info
 from aiobpf.link import RawTracepoint
@@ -108,6 +111,36 @@ async def one_map_and_program() -> None:
             await program.run(PACKET)
 
 
+async def meet_every_object() -> None:
+    async with aiobpf.Program.load(aiobpf.read_spec(OBJECTS / "subprograms.bpf.o").programs["first"]) as program:
+        async for each in aiobpf.Program.all(after=program.id - 1):
+            async with each:
+                assert each.id >= program.id
+        async with aiobpf.enable_stats():
+            await program.info()
+        await program.target()
+        async with aiobpf.BtfObject.from_id((await program.info(code=False)).kernel.btf_id) as types:
+            await types.types()
+
+
+async def meet_every_link() -> None:
+    code = Instructions([asm.mov(asm.R0, 0), asm.exit_()])
+    spec = aiobpf.ProgramSpec(
+        name="met",
+        type=aiobpf.ProgramType.TRACING,
+        attach_type=aiobpf.AttachType.TRACE_ITER,
+        attach_to="task",
+        license="GPL",
+        instructions=code,
+    )
+    async with aiobpf.Program.load(spec) as program, await aiobpf.Link.from_fd(link_iter(program)) as link:
+        number = (await link.info()).id
+        async for each in aiobpf.Link.all(after=number - 1):
+            await each.aclose()
+        async with await aiobpf.Link.from_id(number) as again:
+            assert again.fileno() != link.fileno()
+
+
 SCENARIOS = [
     load_and_close,
     load_without_with,
@@ -117,6 +150,8 @@ SCENARIOS = [
     stream_batches,
     stream_of_samples,
     one_map_and_program,
+    meet_every_object,
+    meet_every_link,
 ]
 
 
@@ -134,7 +169,17 @@ def our_fds() -> dict[str, int]:
 
 def our_programs() -> set[int]:
     """The ids of the programs in the kernel that these objects have; others may come and go."""
-    names = {"ask", "guarded", "produce", "produce_untyped", "count", "sum", "first", "sample"}
+    names = {
+        "ask",
+        "guarded",
+        "produce",
+        "produce_untyped",
+        "count",
+        "sum",
+        "first",
+        "sample",
+        "met",
+    }
     found = set()
     for id_ in all_ids(ObjectKind.PROGRAM):
         try:

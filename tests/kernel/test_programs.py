@@ -285,6 +285,7 @@ def test_run_times_count_while_they_are_enabled(make_program: Callable[..., Owne
 # --- BTF, ids and pins ------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.shows("btf_load")
 def test_btf_comes_back_as_it_was() -> None:
     with load_btf(PLAIN_BTF) as fd:
         info = btf_info(fd, data=True)

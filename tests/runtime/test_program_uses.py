@@ -134,6 +134,7 @@ async def test_a_raw_tracepoint_program_runs_on_the_cpu_that_is_asked_for() -> N
             assert done.retval == cpu
 
 
+@pytest.mark.shows("syscall_prog")
 @pytest.mark.requires("syscall programs")
 async def test_a_syscall_program_answers_in_its_context() -> None:
     spec = program(
