@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from aiobpf.errors import IncompatibleTypeError as IncompatibleTypeError
     from aiobpf.errors import KernelError as KernelError
     from aiobpf.errors import MapFullError as MapFullError
+    from aiobpf.errors import MapIterationError as MapIterationError
     from aiobpf.errors import MapKeyError as MapKeyError
     from aiobpf.errors import MapKeyExistsError as MapKeyExistsError
     from aiobpf.errors import MissingPrivilegeError as MissingPrivilegeError
@@ -59,6 +60,9 @@ if TYPE_CHECKING:
     from aiobpf.link import Link as Link
     from aiobpf.linker import link_objects as link_objects
     from aiobpf.runtime import BtfObject as BtfObject
+    from aiobpf.runtime import CgroupStorageKey as CgroupStorageKey
+    from aiobpf.runtime import CpuMapValue as CpuMapValue
+    from aiobpf.runtime import DevMapValue as DevMapValue
     from aiobpf.runtime import LogPolicy as LogPolicy
     from aiobpf.runtime import Map as Map
     from aiobpf.runtime import PerCpu as PerCpu
@@ -87,15 +91,17 @@ _HOMES = {
     "aiobpf.elf": "read_spec",
     "aiobpf.errors": (
         "AsmError BpfError BtfError ClosedError CodecError CompilerError CoreRelocationError ElfError "
-        "IncompatibleTypeError KernelError MapFullError MapKeyError MapKeyExistsError MissingPrivilegeError "
-        "NoSuchObjectError NotSupportedError ObjectExistsError SpecError StreamBusyError UnresolvedSymbolError "
-        "VerifierError"
+        "IncompatibleTypeError KernelError MapFullError MapIterationError MapKeyError MapKeyExistsError "
+        "MissingPrivilegeError NoSuchObjectError NotSupportedError ObjectExistsError SpecError StreamBusyError "
+        "UnresolvedSymbolError VerifierError"
     ),
     "aiobpf.kernel": "ObjectKind",
     "aiobpf.kernel.btf": "KernelBtfCache kernel_btf",
     "aiobpf.link": "Link",
     "aiobpf.linker": "link_objects",
-    "aiobpf.runtime": "BtfObject LogPolicy Map PerCpu Program Variable enable_stats holders",
+    "aiobpf.runtime": (
+        "BtfObject CgroupStorageKey CpuMapValue DevMapValue LogPolicy Map PerCpu Program Variable enable_stats holders"
+    ),
     "aiobpf.spec": "CollectionSpec MapSpec ProgramSpec VariableSpec",
     "aiobpf.stream": "PerfBuffer RingBuffer",
     "aiobpf.uapi": "AttachType MapFlags MapType ProgramFlags ProgramType RunFlags UpdateFlags",

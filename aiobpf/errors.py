@@ -287,6 +287,10 @@ class MapKeyError(BpfError, KeyError):
         return str(self.args[0])
 
 
+class MapIterationError(BpfError, RuntimeError):
+    """A walk met more keys than the map has room for: they come and go, and the kernel begins anew each time."""
+
+
 class MapKeyExistsError(KernelError, FileExistsError):
     """The map has this key already, and the update asked that it has not."""
 

@@ -16,7 +16,9 @@ from tests.kernel_probes import (
     has_cgroup_hook,
     has_cgroup_preorder,
     has_connection_tracking_functions,
+    has_exclusive_maps,
     has_kernel_function,
+    has_map_flag,
     has_map_type,
     has_module_variable,
     has_modules_with_types,
@@ -74,6 +76,15 @@ FEATURES = {
     "callbacks": Feature((5, 13), lambda: knows_helper(164)),  # bpf_for_each_map_elem
     "timers": Feature((5, 15), lambda: knows_helper(169)),  # bpf_timer_init
     "bounded loops": Feature((5, 17), lambda: knows_helper(181)),  # bpf_loop; bpf_strncmp came with it
+    "task storage": Feature((5, 11), lambda: has_map_type("TASK_STORAGE")),
+    "inode storage": Feature((5, 11), lambda: knows_helper(156)),  # in 5.10, but not where user space may read it
+    "dynptrs": Feature((5, 19), lambda: knows_helper(198)),  # bpf_ringbuf_reserve_dynptr
+    "packet dynptrs": Feature((6, 4), lambda: has_kernel_function("bpf_dynptr_from_skb")),
+    "cgroup local storage": Feature((6, 2), lambda: has_map_type("CGRP_STORAGE")),
+    "exclusive maps": Feature((6, 18), has_exclusive_maps),
+    "instruction arrays": Feature((6, 19), lambda: has_map_type("INSN_ARRAY")),
+    "overwriting rings": Feature((6, 19), lambda: has_map_flag("RB_OVERWRITE")),
+    "resizable hashes": Feature((7, 2), lambda: has_map_type("RHASH")),
     "bloom filters": Feature((5, 16), lambda: has_map_type("BLOOM_FILTER")),
     "lookup and delete": Feature((5, 14), takes_out_of_hashes),
     "syscall programs": Feature((5, 14), lambda: has_program_type("SYSCALL")),

@@ -336,6 +336,27 @@ def has_map_type(name: str) -> bool:
 
 
 @functools.cache
+def has_map_flag(name: str) -> bool:
+    from aiobpf.kernel.features import may_support
+    from aiobpf.uapi import MapFlags
+
+    return may_support(MapFlags[name])
+
+
+@functools.cache
+def has_exclusive_maps() -> bool:
+    from aiobpf.errors import KernelError
+    from aiobpf.kernel.maps import create_map
+    from aiobpf.uapi import MapType
+
+    try:
+        create_map(MapType.ARRAY, 4, 4, 1, exclusive_program_hash=bytes(32)).close()
+    except KernelError:
+        return False
+    return True
+
+
+@functools.cache
 def has_program_type(name: str) -> bool:
     from aiobpf.kernel.features import supports_program_type
     from aiobpf.uapi import ProgramType

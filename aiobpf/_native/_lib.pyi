@@ -317,6 +317,12 @@ class Lib:
     @staticmethod
     def memory_overlay(address: CData, length: int, fd: int, /) -> int: ...
 
+    # atomics.h
+    @staticmethod
+    def atomic_apply(
+        address: CData, size: int, operation: int, operand: int, expected: int, old: IntArray, /
+    ) -> int: ...
+
     # btf_index.h
     @staticmethod
     def btf_index(

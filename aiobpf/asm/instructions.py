@@ -88,6 +88,12 @@ class Instructions(MutableSequence[Instruction]):
 
         return program_tag(self.encode(), sha, byte_order)
 
+    def digest(self, byte_order: ByteOrder = "little") -> bytes:
+        """The SHA-256 that kernels since 6.18 know this program by, 32 bytes: see `aiobpf.asm.tag`."""
+        from aiobpf.asm.tag import program_digest
+
+        return program_digest(self.encode(), "sha256", byte_order)
+
     # --- indices and slots --------------------------------------------------------------------------------------------
 
     def __len__(self) -> int:

@@ -17,6 +17,14 @@ _IS_WIDE = bytes(opcode == LD_IMM64 for opcode in range(256))
 def program_tag(code: bytes, sha: Literal["sha1", "sha256"], byte_order: ByteOrder) -> bytes:
     """The tag of canonical *code* as a machine of *byte_order* computes it: 8 bytes, shown as 16 hex digits.
 
+    It is the start of the digest: `program_digest`.
+    """
+    return program_digest(code, sha, byte_order)[:8]
+
+
+def program_digest(code: bytes, sha: Literal["sha1", "sha256"], byte_order: ByteOrder) -> bytes:
+    """The whole digest, of which the kernel compares all in a map for one program alone (excl_prog_hash, 6.18).
+
     The digest is over the instructions as they are given to BPF_PROG_LOAD, both halves of the immediate zeroed where a
     map or a map value is loaded by fd; an fd_array index is part of it. SHA-1 up to Linux 6.17, SHA-256 since 6.18.
     Source: bpf_prog_calc_tag in kernel/bpf/core.c.
@@ -30,4 +38,4 @@ def program_tag(code: bytes, sha: Literal["sha1", "sha256"], byte_order: ByteOrd
             plain[at + 4 : at + 8] = plain[at + 12 : at + 16] = bytes(4)
     if byte_order == "big":
         plain = swapped(plain)
-    return hashlib.new(sha, plain, usedforsecurity=False).digest()[:8]
+    return hashlib.new(sha, plain, usedforsecurity=False).digest()

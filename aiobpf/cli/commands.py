@@ -43,6 +43,7 @@ COMMANDS = (
     Command("map", "list and show the maps in the kernel; get, set, delete and watch their elements", "aiobpf.cli.map"),
     Command("link", "list and show what hangs where, and take it off", "aiobpf.cli.link"),
     Command("btf", "list, show and dump the types in the kernel", "aiobpf.cli.btf"),
+    Command("features", "show what the running kernel can do", "aiobpf.cli.features"),
     Command("explain", "say what a verifier's log means", "aiobpf.cli.explain"),
 )
 

@@ -12,9 +12,11 @@ from aiobpf.codegen.names import MODULE_NAMES, WORDS, attribute_names, class_nam
 from aiobpf.collection import Bindings
 from aiobpf.errors import SpecError
 from aiobpf.runtime.element import (
+    DEVICE_TYPES,
     FD_VALUE_TYPES,
     MAP_IN_MAP_TYPES,
     PER_CPU_TYPES,
+    SOCKET_VALUE_TYPES,
     STREAMED_TYPES,
     BytesElement,
     NoKeyElement,
@@ -22,7 +24,9 @@ from aiobpf.runtime.element import (
     key_codec,
     value_codec,
 )
-from aiobpf.uapi import MapType
+from aiobpf.runtime.owner_key import CgroupKeyElement, OwnerElement
+from aiobpf.runtime.prefix_key import PrefixElement
+from aiobpf.uapi import MapFlags, MapType
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -130,7 +134,10 @@ def _map(spec: MapSpec, classes: Classes, events: Mapping[str, Type]) -> str:
     if spec.type in MAP_IN_MAP_TYPES:
         return f"aiobpf.Map[{key}, aiobpf.Map]"
     if spec.type in FD_VALUE_TYPES:
-        return f"aiobpf.Map[{key}, int, {'aiobpf.Program | int' if spec.type == MapType.PROG_ARRAY else 'int'}]"
+        written = {MapType.PROG_ARRAY: "aiobpf.Program | int", MapType.CGROUP_ARRAY: "typing.Any"}.get(spec.type, "int")
+        return f"aiobpf.Map[{key}, int, {written}]"
+    if (objects := _objects(spec)) is not None:
+        return f"aiobpf.Map[{key}, {objects[0]}, {objects[1]}]"
     element = value_codec(spec.type, spec.value_size, spec.value, 1)
     plain = element.value if isinstance(element, PerCpuElement) else element
     value = _element(plain, spec.value, classes)
@@ -141,7 +148,25 @@ def _map(spec: MapSpec, classes: Classes, events: Mapping[str, Type]) -> str:
     return f"aiobpf.Map[{key}, {value}]" if written == value else f"aiobpf.Map[{key}, {value}, {written}]"
 
 
+def _objects(spec: MapSpec) -> tuple[str, str] | None:
+    """What values are read as and written as where the type of the map says it."""
+    has_program = spec.value_size == 8
+    if spec.type in DEVICE_TYPES:
+        return ("aiobpf.DevMapValue" if has_program else "int"), "aiobpf.DevMapValue | str | int"
+    if spec.type == MapType.CPUMAP:
+        return ("aiobpf.CpuMapValue" if has_program else "int"), "aiobpf.CpuMapValue | int"
+    if spec.type in SOCKET_VALUE_TYPES:
+        return "int", "typing.Any"
+    if spec.type == MapType.STACK_TRACE:
+        return ("list[typing.Any]" if spec.flags & MapFlags.STACK_BUILD_ID else "list[int]"), "typing.Never"
+    return ("typing.Any", "typing.Any") if spec.type == MapType.INSN_ARRAY else None
+
+
 def _element(element: ElementCodec, type: Type | None, classes: Classes) -> str:  # noqa: A002 - the field's own word
+    if isinstance(element, PrefixElement):
+        element = element.plain
+    if isinstance(element, (OwnerElement, CgroupKeyElement)):
+        return "typing.Any"
     if isinstance(element, Codec):
         return classes.annotation(type)
     if isinstance(element, NoKeyElement):

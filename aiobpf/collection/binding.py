@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple, get_args, ge
 
 from aiobpf.errors import CodecError, SpecError
 from aiobpf.runtime import Map, PerCpu, Program, Variable
-from aiobpf.runtime.element import FD_VALUE_TYPES, PER_CPU_TYPES, STREAMED_TYPES
+from aiobpf.runtime.element import OBJECT_VALUE_TYPES, PER_CPU_TYPES, STREAMED_TYPES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -72,7 +72,7 @@ def typed(found: Any, wanted: Wanted, place: str) -> Any:
             if get_origin(value) is not PerCpu:
                 raise SpecError(f"{place}: map {found.name!r} has a value for each CPU, a PerCpu[...]")
             (value,) = get_args(value)
-        elif found.type in FD_VALUE_TYPES - STREAMED_TYPES:
+        elif found.type in OBJECT_VALUE_TYPES - STREAMED_TYPES:
             value = Any  # a Map, or an id
         key_class: Any = None if _is_any(key) else key
         value_class: Any = None if _is_any(value) else value

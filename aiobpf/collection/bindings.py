@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from aiobpf.collection.attached import Attached
     from aiobpf.collection.collection import Source
     from aiobpf.kernel.btf import KernelBtfCache
+    from aiobpf.kernel.tokens import TokenSource
     from aiobpf.runtime import LogPolicy, Map, Program
     from aiobpf.runtime.kconfig_values import Kconfig
     from aiobpf.stream.event_stream import EventStream, PerfOptions
@@ -39,7 +40,7 @@ class LoadArguments(TypedDict, total=False):
     pin_path: str | PathLike[str] | None
     kernel_btf: Btf | str | PathLike[str] | None
     btf_cache: KernelBtfCache | None
-    token: int | None
+    token: TokenSource
     kconfig: Kconfig | None
     programs: Iterable[str] | None
     attach_programs: Mapping[str, Program] | None

@@ -15,6 +15,7 @@ from aiobpf.collection.names import Names
 from aiobpf.collection.pinning import pin_each
 from aiobpf.elf import read_spec
 from aiobpf.errors import ClosedError, SpecError
+from aiobpf.kernel.uninterrupted import uninterrupted
 from aiobpf.kernel.worker import in_worker
 from aiobpf.runtime import LoadOptions, LogPolicy, Map, Opening, Program, Variable
 from aiobpf.spec import CollectionSpec
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from aiobpf.collection.load import Loaded
     from aiobpf.collection.replace import Replacement
     from aiobpf.kernel.btf import KernelBtfCache
+    from aiobpf.kernel.tokens import TokenSource
     from aiobpf.runtime.kconfig_values import Kconfig
     from aiobpf.stream import PerfBuffer, RingBuffer
 
@@ -65,7 +67,7 @@ class Collection:
         pin_path: str | PathLike[str] | None = None,
         kernel_btf: Btf | str | PathLike[str] | None = None,
         btf_cache: KernelBtfCache | None = None,
-        token: int | None = None,
+        token: TokenSource = "auto",
         kconfig: Kconfig | None = None,
         programs: Iterable[str] | None = None,
         attach_programs: Mapping[str, Program] | None = None,
@@ -104,11 +106,18 @@ class Collection:
 
         A `replace` that is under way comes to its end before.
         """
-        with anyio.CancelScope(shield=True):
-            async with self._changing:
-                loaded, self._loaded = self._loaded, None
-                if loaded is not None:
-                    await loaded.aclose()
+        if self._changing.locked():
+            await uninterrupted(self._close_when_replaced)
+            return
+        loaded, self._loaded = self._loaded, None
+        if loaded is not None:
+            await loaded.aclose()
+
+    async def _close_when_replaced(self) -> None:
+        async with self._changing:
+            loaded, self._loaded = self._loaded, None
+        if loaded is not None:
+            await loaded.aclose()
 
     async def __aenter__(self) -> Collection:
         return self
@@ -298,7 +307,7 @@ def load(
     pin_path: str | PathLike[str] | None = None,
     kernel_btf: Btf | str | PathLike[str] | None = None,
     btf_cache: KernelBtfCache | None = None,
-    token: int | None = None,
+    token: TokenSource = "auto",
     kconfig: Kconfig | None = None,
     programs: Iterable[str] | None = None,
     attach_programs: Mapping[str, Program] | None = None,
@@ -315,7 +324,7 @@ def load(
     *pin_path*: the folder of a bpffs in which maps that ask for pinning by name are found or made (/sys/fs/bpf).
     *kernel_btf*: types to relocate against instead of the running kernel's; a Btf, or the path of raw BTF or an ELF.
     *btf_cache*: the running kernel's types, shared among loads.
-    *token*: the fd of a BPF token.
+    *token*: a BPF token (`LoadOptions`); by itself one is found in a user namespace with a delegated bpffs.
     *kconfig*: options that count before the kernel's own configuration: lines of a .config, or values by name
     ({"CONFIG_HZ": 250, "CONFIG_X": "m", "CONFIG_S": '"text"', "CONFIG_Y": None}).
     *programs*: load only these (default: all that the object does not mark with "?").

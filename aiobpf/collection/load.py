@@ -184,7 +184,7 @@ def load_collection(source: CollectionSpec | str | PathLike[str] | bytes, plan: 
             for map_spec in spec.maps.values():
                 if operations.makes(map_spec):
                     context.btf.add_map(map_spec)
-            context.btf.load(plan.options.token)
+            context.btf.load(context.token)
             new = _open_maps(loaded, spec, plan, context, operations)
             held = [_fill(loaded, name, context) for name in new]
             for name, program in prepared.items():
@@ -243,7 +243,7 @@ def _open_maps(
             continue
         if not map_spec.autocreate:
             continue
-        made, is_new = open_or_create(map_spec, plan.pin_path, context.btf, token=plan.options.token)
+        made, is_new = open_or_create(map_spec, plan.pin_path, context.btf, token=context.token)
         loaded.add_map(name, made)
         if is_new:
             new.append(name)

@@ -11,7 +11,6 @@ import os
 import struct
 from typing import TYPE_CHECKING, Final, final
 
-import anyio
 from attrs import define, evolve, field, frozen
 
 from aiobpf import kernel
@@ -20,6 +19,7 @@ from aiobpf.collection.map_fates import Decision, Fate, decide
 from aiobpf.collection.map_migration import MapMigration, Migrated
 from aiobpf.errors import BpfError, NotSupportedError, SpecError
 from aiobpf.kernel.grace_period import wait_for_running_programs
+from aiobpf.kernel.uninterrupted import uninterrupted
 from aiobpf.kernel.worker import in_worker
 from aiobpf.runtime import Map, Program
 from aiobpf.spec import Pinning
@@ -142,27 +142,27 @@ async def replace_collection(
     given = {name: made for name, made in plan.replace_maps.items() if name in spec.maps and name not in decisions}
     plan = evolve(plan, replace_maps={**given, **kept})
     new: Loaded = await in_worker(load_collection, unpinned, plan, dispose=Loaded.undo, limiter=plan.options.limiter)
-    missing = sorted(hanging - new.programs.keys())
     swap = _Swap(old, new)
     migrations = {
         name: MapMigration(old.maps[name], new.maps[name], decision.values)
         for name, decision in decisions.items()
         if decision.values is not None
     }
-    try:
-        if missing:
-            raise SpecError(f"{', '.join(map(repr, missing))} hang on something: load them too")
-        # From here on it is not interrupted: a cancellation comes to the caller when all of it is done or undone.
-        with anyio.CancelScope(shield=True):
+
+    async def exchange() -> Replacement:
+        try:
+            missing = sorted(hanging - new.programs.keys())
+            if missing:
+                raise SpecError(f"{', '.join(map(repr, missing))} hang on something: load them too")
             await _exchange(swap, migrations, kept)
-    except BaseException as error:
-        with anyio.CancelScope(shield=True):
+        except BaseException as error:
             await swap.undo(error)
-            await in_worker(new.undo, shield=True)
-        raise
-    with anyio.CancelScope(shield=True):
-        report = await _finish(swap, decisions, migrations, pins)
-    return report  # noqa: RET504 - to mypy, a cancel scope swallows exceptions
+            await in_worker(new.undo)
+            raise
+        return await _finish(swap, decisions, migrations, pins)
+
+    # From here on it is not interrupted: a cancellation comes to the caller when all of it is done or undone.
+    return await uninterrupted(exchange)
 
 
 def _without_pins(spec: CollectionSpec, names: NamesOf[str]) -> CollectionSpec:
@@ -222,7 +222,7 @@ async def _finish(
             _pin_in_place(new.maps[name], path)
         return found
 
-    migrated = await in_worker(catch_up, shield=True)
+    migrated = await in_worker(catch_up)
     unattached = [
         name for name, program in new.programs.items() if program.default_kind is not None and name not in old.programs
     ]

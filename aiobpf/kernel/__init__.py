@@ -13,6 +13,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from aiobpf.kernel.atomic import AtomicInteger as AtomicInteger
     from aiobpf.kernel.btf import KernelBtfCache as KernelBtfCache
     from aiobpf.kernel.btf import KernelType as KernelType
     from aiobpf.kernel.btf import kernel_btf as kernel_btf
@@ -94,6 +95,7 @@ if TYPE_CHECKING:
     from aiobpf.kernel.maps import create_map as create_map
     from aiobpf.kernel.maps import freeze_map as freeze_map
     from aiobpf.kernel.memlock import raise_memlock_limit as raise_memlock_limit
+    from aiobpf.kernel.opened import OpeningElements as OpeningElements
     from aiobpf.kernel.pins import PinnedObject as PinnedObject
     from aiobpf.kernel.pins import kind_of_fd as kind_of_fd
     from aiobpf.kernel.pins import open_pin as open_pin
@@ -113,6 +115,11 @@ if TYPE_CHECKING:
     from aiobpf.kernel.release import kernel_version_code as kernel_version_code
     from aiobpf.kernel.task_fd import TaskFd as TaskFd
     from aiobpf.kernel.task_fd import task_fd_query as task_fd_query
+    from aiobpf.kernel.tokens import TokenInfo as TokenInfo
+    from aiobpf.kernel.tokens import TokenSource as TokenSource
+    from aiobpf.kernel.tokens import create_token as create_token
+    from aiobpf.kernel.tokens import find_token as find_token
+    from aiobpf.kernel.tokens import token_info as token_info
     from aiobpf.kernel.tracefs import Tracefs as Tracefs
     from aiobpf.kernel.worker import close_in_worker as close_in_worker
     from aiobpf.kernel.worker import in_worker as in_worker
@@ -120,6 +127,7 @@ if TYPE_CHECKING:
 
 # A name and a module that spell the same would take turns under one attribute: no module is called like a name here.
 _HOMES = {
+    "atomic": "AtomicInteger",
     "btf": "KernelBtfCache KernelType kernel_btf shared_btf_cache",
     "capabilities": "Capability privilege_error",
     "cpus": "online_cpus possible_cpus",
@@ -141,11 +149,13 @@ _HOMES = {
     "mapped": "MappedMemory map_shared map_shared_at read_memory write_memory",
     "maps": "create_map freeze_map",
     "memlock": "raise_memlock_limit",
+    "opened": "OpeningElements",
     "pins": "PinnedObject kind_of_fd open_pin pin remove_pin walk_pins",
     "program_run": "TestRun test_run",
     "programs": "LOG_MAX LogTooSmallError bind_map load_btf load_program log_text",
     "release": "kernel_release kernel_version kernel_version_code",
     "task_fd": "TaskFd task_fd_query",
+    "tokens": "TokenInfo TokenSource create_token find_token token_info",
     "tracefs": "Tracefs",
     "worker": "close_in_worker in_worker worker_limiter",
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING
 
 from aiobpf._native import ffi, lib
 from aiobpf.errors import (
@@ -11,6 +11,7 @@ from aiobpf.errors import (
     ClosedError,
     CodecError,
     MapFullError,
+    MapIterationError,
     MapKeyError,
     MapKeyExistsError,
     kernel_error,
@@ -36,23 +37,34 @@ _next_key = lib.map_next_key
 _NULL = ffi.NULL  # what the kernel insists on for the key of a map without keys (a queue)
 
 _SCAN_BYTES = 256 * 1024
+_HINTS = {
+    (Command.MAP_GET_NEXT_KEY, ENOTSUPP): "A map of this type does not list its keys: an iterator program finds them",
+    (Command.MAP_LOOKUP_ELEM, errno.ENOSPC): "It gives sockets back as their cookies, with a value_size of 8",
+    (Command.MAP_LOOKUP_ELEM, errno.EOPNOTSUPP): "What a map of this type holds cannot be read back",
+    (Command.MAP_LOOKUP_ELEM, ENOTSUPP): "What a map of this type holds cannot be read back",
+    (Command.MAP_DELETE_ELEM, errno.EINVAL): "An array's elements are always there",
+}
+_SLACK = 64  # a small map whose keys change must not look like an endless one
 
 
-@final
 class MapElements:
     """The elements of one map, as bytes. Threads may share it.
 
     *value_size* is what the kernel copies: for a per-CPU map the value rounded up to 8 bytes, times the possible CPUs.
-    An `OwnedFd` is followed (closing it closes this); a bare number is good until `close`, which does not close it.
+    *limit* is the map's max_entries: a walk that meets more than twice as many keys gives up (0: it never does). An
+    `OwnedFd` is followed (closing it closes this); a bare number is good until `close`, which does not close it.
     """
 
-    __slots__ = ("_key_size", "_pool", "_subject", "_value_size", "cell")
+    __slots__ = ("_key_size", "_pool", "_subject", "_value_size", "cell", "limit")
 
-    def __init__(self, fd: OwnedFd | int, key_size: int, value_size: int, *, subject: str = "map") -> None:
+    def __init__(
+        self, fd: OwnedFd | int, key_size: int, value_size: int, *, subject: str = "map", limit: int = 0
+    ) -> None:
         self.cell: IntArray = fd.cell if isinstance(fd, OwnedFd) else ffi.new("int *", fd)
         self._key_size = key_size
         self._value_size = value_size
         self._subject = subject
+        self.limit = limit
         # Room for the kernel to write a value to. Taken out while in use (list.pop is atomic), so threads never share
         # one; allocating it for each lookup would cost as much as half the system call.
         self._pool: list[tuple[CData, View]] = []
@@ -91,6 +103,17 @@ class MapElements:
         if error == -errno.ENOENT:
             return None
         raise self.error(-error, Command.MAP_LOOKUP_ELEM)
+
+    def may_have(self, value: bytes) -> bool:
+        """Whether a Bloom filter may have *value*; False is certain."""
+        if len(value) != self._value_size:
+            raise self._wrong("value", value, self._value_size)
+        # The kernel reads the value from where it writes one to for other maps (map_lookup_elem).
+        room = ffi.new("uint8_t[]", value)
+        error = _lookup(self.cell, _NULL, room, 0)
+        if error and error != -errno.ENOENT:
+            raise self.error(-error, Command.MAP_LOOKUP_ELEM)
+        return not error
 
     def update(self, key: bytes, value: bytes, flags: int = 0) -> None:
         """Set the element. MapKeyExistsError (NOEXIST), MapKeyError (EXIST), MapFullError (or an array's end)."""
@@ -141,19 +164,36 @@ class MapElements:
         raise self.error(-error, Command.MAP_GET_NEXT_KEY)
 
     def keys(self) -> Iterator[bytes]:
-        """Every key. What comes or goes meanwhile may be missed or met twice; removing the one just met is safe."""
+        """Every key. What comes or goes meanwhile may be missed or met twice; removing the one just met is safe.
+
+        MapIterationError where it begins anew too often: the kernel does, after a key that is gone.
+        """
         key = self.next_key()
+        met = 0
         while key is not None:
+            met += 1
+            self.require_end(met)
             # Asked for before the caller has a chance to delete this one: the kernel would begin again.
             following = self.next_key(key)
             yield key
             key = following
 
-    def scan(self, size: int | None = None) -> MapScan:
-        """Iterate over chunks of about *size* elements: keys and values packed in buffers, and their count."""
+    def require_end(self, met: int) -> None:
+        """MapIterationError where a walk has *met* more keys than the map can have."""
+        if self.limit and met > 2 * self.limit + _SLACK:
+            raise MapIterationError(
+                f"{self._subject} has room for {self.limit} elements, and a walk met {met}: keys come and go, and the"
+                " kernel begins anew. Read it in batches, which go by a hash's buckets, or stop those who write"
+            )
+
+    def scan(self, size: int | None = None, *, takes: bool = False) -> MapScan:
+        """Iterate over chunks of about *size* elements: keys and values packed in buffers, and their count.
+
+        *takes* removes them from the map.
+        """
         if size is None:
             size = max(16, min(4096, _SCAN_BYTES // max(self._key_size + self._value_size, 1)))
-        return MapScan(self, size)
+        return MapScan(self, size, takes=takes)
 
     def items(self) -> Iterator[tuple[bytes, bytes]]:
         """Every key with its value, in batches where the kernel can (5.6), else one by one; promises as `keys`."""
@@ -260,6 +300,7 @@ class MapElements:
         if is_update and number in {errno.E2BIG, errno.ENOSPC}:
             full = "It holds max_entries elements already, or the index is past an array's end"
             return MapFullError(number, operation, self._subject, f"{full}; {hint}" if hint else full)
+        hint = hint or _HINTS.get((command, number))
         if number == errno.EPERM:
             hint = hint or "It is frozen, or its descriptor does not allow that"
         return kernel_error(number, operation, self._subject, hint)

@@ -32,21 +32,28 @@ def _slot(opcode: int, dst: int = 0, src: int = 0, offset: int = 0, constant: in
     return struct.pack("=BBhi", opcode, registers, offset, constant)
 
 
-_RETURN_0 = _slot(0xB7) + _slot(0x95)  # r0 = 0; exit
+RETURN_0 = _slot(0xB7) + _slot(0x95)  # r0 = 0; exit
+RETURN_1 = _slot(0xB7, constant=1) + _slot(0x95)
 
 
-def _calls(helper: int, *before: bytes) -> bytes:
-    return b"".join(before) + _slot(0x85, constant=helper) + _RETURN_0
+def calling(helper: int, *before: bytes) -> bytes:
+    """A call of the helper, after *before*."""
+    return b"".join(before) + _slot(0x85, constant=helper) + RETURN_0
+
+
+def calling_kfunc(type_id: int, index: int = 0) -> bytes:
+    """A call of a kernel function by its BTF id, in vmlinux or in the BTF object at *index* of the fd array."""
+    return _slot(0x85, 0, 2, index, type_id) + RETURN_0
 
 
 def _object_names(token: FdLike | None) -> OwnedFd:
-    return load_program(ProgramType.SOCKET_FILTER, _RETURN_0, name="probe", token=token)
+    return load_program(ProgramType.SOCKET_FILTER, RETURN_0, name="probe", token=token)
 
 
 def _expected_attach_type(token: FdLike | None) -> OwnedFd:
     return load_program(
         ProgramType.CGROUP_SOCK,
-        _RETURN_0.replace(_slot(0xB7), _slot(0xB7, constant=1)),
+        RETURN_1,
         expected_attach_type=AttachType.CGROUP_INET_SOCK_CREATE,
         token=token,
     )
@@ -56,7 +63,7 @@ def _global_data(token: FdLike | None) -> OwnedFd:
     with create_map(MapType.ARRAY, 4, 32, 1, token=token) as array:
         load = _slot(0x18, 1, 2, constant=array.fileno()) + _slot(0, constant=16)  # r1 = &array[0] + 16
         store = _slot(0x7A, 1, constant=42)
-        return load_program(ProgramType.SOCKET_FILTER, load + store + _RETURN_0, token=token)
+        return load_program(ProgramType.SOCKET_FILTER, load + store + RETURN_0, token=token)
 
 
 def _mmapable_array(token: FdLike | None) -> OwnedFd:
@@ -66,13 +73,13 @@ def _mmapable_array(token: FdLike | None) -> OwnedFd:
 def _probe_read_kernel(token: FdLike | None) -> OwnedFd:
     # r1 = r10 - 8, r2 = 8, r3 = 0
     arguments = (_slot(0xBF, 1, 10), _slot(0x07, 1, constant=-8), _slot(0xB7, 2, constant=8), _slot(0xB7, 3))
-    return load_program(ProgramType.TRACEPOINT, _calls(113, *arguments), token=token)
+    return load_program(ProgramType.TRACEPOINT, calling(113, *arguments), token=token)
 
 
 def _prog_bind_map(token: FdLike | None) -> bool:
     with (
         create_map(MapType.ARRAY, 4, 32, 1, token=token) as array,
-        load_program(ProgramType.SOCKET_FILTER, _RETURN_0, token=token) as program,
+        load_program(ProgramType.SOCKET_FILTER, RETURN_0, token=token) as program,
     ):
         bind_map(program, array)
     return True
@@ -85,13 +92,13 @@ def _module_btf(token: FdLike | None) -> bool:
 
 def _memcg_accounting(token: FdLike | None) -> OwnedFd:
     # bpf_ktime_get_coarse_ns came with it (5.11), as libbpf tells them apart.
-    return load_program(ProgramType.SOCKET_FILTER, _calls(160), token=token)
+    return load_program(ProgramType.SOCKET_FILTER, calling(160), token=token)
 
 
 def _atomics(token: FdLike | None) -> OwnedFd:
     # *(u64 *)(r10 - 8) = 0; r1 = 1; r1 = atomic_fetch_add((u64 *)(r10 - 8), r1)
     code = _slot(0x7A, 10, 0, -8) + _slot(0xB7, 1, constant=1) + _slot(0xDB, 10, 1, -8, 1)
-    return load_program(ProgramType.SOCKET_FILTER, code + _RETURN_0, token=token)
+    return load_program(ProgramType.SOCKET_FILTER, code + RETURN_0, token=token)
 
 
 def _function_pointers(token: FdLike | None) -> OwnedFd:
@@ -99,9 +106,29 @@ def _function_pointers(token: FdLike | None) -> OwnedFd:
     with create_map(MapType.HASH, 4, 4, 1, token=token) as table, load_btf(types, token=token) as btf:
         # bpf_for_each_map_elem(&table, callback, NULL, 0); return 0; and behind it the callback, which returns 0
         code = _slot(0x18, 1, 1, constant=table.fileno()) + _slot(0) + _slot(0x18, 2, 4, constant=6) + _slot(0)
-        code += _slot(0xB7, 3) + _slot(0xB7, 4) + _calls(164) + _RETURN_0
+        code += _slot(0xB7, 3) + _slot(0xB7, 4) + calling(164) + RETURN_0
         functions = struct.pack("=IIII", 0, main, 9, callback)
         return load_program(ProgramType.SOCKET_FILTER, code, btf=btf, func_info=functions, token=token)
+
+
+def _isa_v2(token: FdLike | None) -> OwnedFd:
+    # r0 = 0; if r0 < 0 goto +0: the unsigned comparisons of -mcpu=v2
+    return load_program(ProgramType.SOCKET_FILTER, _slot(0xB7) + _slot(0xA5) + _slot(0x95), token=token)
+
+
+def _isa_v3(token: FdLike | None) -> OwnedFd:
+    # r0 = 0; if w0 == 0 goto +0
+    return load_program(ProgramType.SOCKET_FILTER, _slot(0xB7) + _slot(0x16) + _slot(0x95), token=token)
+
+
+def _bounded_loops(token: FdLike | None) -> OwnedFd:
+    # r0 = 10; do r0 -= 1 while r0 != 0
+    code = _slot(0xB7, constant=10) + _slot(0x07, constant=-1) + _slot(0x55, offset=-2) + _slot(0x95)
+    return load_program(ProgramType.SOCKET_FILTER, code, token=token)
+
+
+def _large_programs(token: FdLike | None) -> OwnedFd:
+    return load_program(ProgramType.SOCKET_FILTER, _slot(0xB7) * 4096 + _slot(0x95), token=token)
 
 
 def _isa_v4(token: FdLike | None) -> OwnedFd:
@@ -118,11 +145,11 @@ def _may_goto(token: FdLike | None) -> OwnedFd:
 def _load_acquire(token: FdLike | None) -> OwnedFd:
     # *(u64 *)(r10 - 8) = 0; r0 = load_acquire((u64 *)(r10 - 8)): the JIT has to know it too
     code = _slot(0x7A, 10, 0, -8) + _slot(0xDB, 0, 10, -8, 0x100)
-    return load_program(ProgramType.SOCKET_FILTER, code + _RETURN_0, token=token)
+    return load_program(ProgramType.SOCKET_FILTER, code + RETURN_0, token=token)
 
 
 def _perf_link(token: FdLike | None) -> bool:
-    with load_program(ProgramType.TRACEPOINT, _RETURN_0, token=token) as program:
+    with load_program(ProgramType.TRACEPOINT, RETURN_0, token=token) as program:
         try:
             link_create(program, -1, AttachType.PERF_EVENT).close()
         except KernelError as error:
@@ -133,13 +160,13 @@ def _perf_link(token: FdLike | None) -> bool:
 
 
 def _bpf_cookie(token: FdLike | None) -> OwnedFd:
-    return load_program(ProgramType.TRACEPOINT, _calls(174), token=token)
+    return load_program(ProgramType.TRACEPOINT, calling(174), token=token)
 
 
 def _full_range_offsets(token: FdLike | None) -> bool:
     # 1 GiB into a map is outside of it either way; what is asked is which of the two the verifier says.
     with create_map(MapType.ARRAY, 4, 32, 1, token=token) as array:
-        code = _slot(0x18, 1, 2, constant=array.fileno()) + _slot(0, constant=1 << 30) + _RETURN_0
+        code = _slot(0x18, 1, 2, constant=array.fileno()) + _slot(0, constant=1 << 30) + RETURN_0
         log = bytearray(4096)
         try:
             load_program(ProgramType.SOCKET_FILTER, code, log=log, log_level=1, token=token).close()
@@ -151,7 +178,7 @@ def _full_range_offsets(token: FdLike | None) -> bool:
 
 def _uprobe_multi(token: FdLike | None) -> bool:
     kind = AttachType.TRACE_UPROBE_MULTI
-    with load_program(ProgramType.KPROBE, _RETURN_0, expected_attach_type=kind, token=token) as program:
+    with load_program(ProgramType.KPROBE, RETURN_0, expected_attach_type=kind, token=token) as program:
         try:
             link_uprobe_multi(program, "/", [0]).close()
         except KernelError as error:
@@ -205,7 +232,11 @@ PROBES: Mapping[str, Callable[[FdLike | None], OwnedFd | bool]] = {
     "BPF_COOKIE": _bpf_cookie,
     "FULL_RANGE_OFFSETS": _full_range_offsets,
     "UPROBE_MULTI": _uprobe_multi,
+    "ISA_V2": _isa_v2,
+    "ISA_V3": _isa_v3,
     "ISA_V4": _isa_v4,
+    "BOUNDED_LOOPS": _bounded_loops,
+    "LARGE_PROGRAMS": _large_programs,
     "ARG_CTX_TAG": _arg_ctx_tag,
     "TOKEN": _token,
     "MAY_GOTO": _may_goto,
@@ -238,12 +269,6 @@ _FLAGS: Mapping[MapType, int] = {
 
 def probe_map_type(map_type: MapType, token: FdLike | None = None) -> OwnedFd | bool:
     """Create the smallest map of that type."""
-    key_size, value_size, entries = _SIZES.get(map_type, (4, 4, 1))
-    if map_type in {MapType.RINGBUF, MapType.USER_RINGBUF}:
-        import mmap
-
-        entries = mmap.PAGESIZE
-    flags = _FLAGS.get(map_type, 0)
     if map_type == MapType.STRUCT_OPS:
         # It cannot be made without a kernel type; asked for type 1, a kernel that knows it says ENOTSUPP.
         try:
@@ -251,9 +276,22 @@ def probe_map_type(map_type: MapType, token: FdLike | None = None) -> OwnedFd | 
         except KernelError as error:
             return error.errno == ENOTSUPP or _again(error)
         return True
+    return make_map(map_type, token)
+
+
+def make_map(
+    map_type: MapType, token: FdLike | None = None, *, flags: int = 0, numa_node: int | None = None
+) -> OwnedFd:
+    """The smallest map of that type, with these flags beside those that it must have."""
+    key_size, value_size, entries = _SIZES.get(map_type, (4, 4, 1))
+    flags |= _FLAGS.get(map_type, 0)
+    if map_type in {MapType.RINGBUF, MapType.USER_RINGBUF}:
+        import mmap
+
+        entries = mmap.PAGESIZE
     if map_type in _MAPS_OF_MAPS:
         with create_map(MapType.HASH, 4, 4, 1, token=token) as inner:
-            return create_map(map_type, 4, 4, 1, inner=inner, token=token)
+            return create_map(map_type, 4, 4, 1, inner=inner, flags=flags, numa_node=numa_node, token=token)
     if map_type in _STORAGE:
         with load_btf(PLAIN_BTF, token=token) as btf:
             return create_map(
@@ -261,19 +299,22 @@ def probe_map_type(map_type: MapType, token: FdLike | None = None) -> OwnedFd | 
                 4,
                 4,
                 0,
-                flags=MapFlags.NO_PREALLOC,
+                flags=flags | MapFlags.NO_PREALLOC,
                 btf=btf,
                 key_type_id=1,
                 value_type_id=1,
+                numa_node=numa_node,
                 token=token,
             )
-    return create_map(map_type, key_size, value_size, entries, flags=flags, token=token)
+    return create_map(map_type, key_size, value_size, entries, flags=flags, numa_node=numa_node, token=token)
 
 
-_EXPECTED: Mapping[ProgramType, AttachType] = {
+EXPECTED_ATTACH_TYPES: Mapping[ProgramType, AttachType] = {
     ProgramType.CGROUP_SOCK_ADDR: AttachType.CGROUP_INET4_CONNECT,
     ProgramType.CGROUP_SOCKOPT: AttachType.CGROUP_GETSOCKOPT,
     ProgramType.SK_LOOKUP: AttachType.SK_LOOKUP,
+    ProgramType.LIRC_MODE2: AttachType.LIRC_MODE2,
+    ProgramType.FLOW_DISSECTOR: AttachType.FLOW_DISSECTOR,
     ProgramType.NETFILTER: AttachType.NETFILTER,
     ProgramType.TRACING: AttachType.TRACE_RAW_TP,
     ProgramType.LSM: AttachType.LSM_MAC,
@@ -282,7 +323,7 @@ _EXPECTED: Mapping[ProgramType, AttachType] = {
 
 def probe_program_type(program_type: ProgramType, token: FdLike | None = None) -> OwnedFd | bool:
     """Load the smallest program of that type."""
-    code = _RETURN_0
+    code = RETURN_0
     log: bytearray | None = None
     if program_type in {ProgramType.TRACING, ProgramType.LSM, ProgramType.EXT}:
         log = bytearray(4096)
@@ -290,7 +331,7 @@ def probe_program_type(program_type: ProgramType, token: FdLike | None = None) -
         made = load_program(
             program_type,
             code,
-            expected_attach_type=_EXPECTED.get(program_type, 0),
+            expected_attach_type=EXPECTED_ATTACH_TYPES.get(program_type, 0),
             attach_btf_id=1 if log is not None else 0,
             flags=ProgramFlags.SLEEPABLE if program_type == ProgramType.SYSCALL else 0,
             kernel_version=kernel_version_code(),  # kprobes had to match it before 5.0

@@ -10,7 +10,7 @@ from __future__ import annotations
 import errno
 from enum import Enum
 from functools import cache
-from typing import TYPE_CHECKING, TypeAlias, final
+from typing import TYPE_CHECKING, TypeAlias, cast, final
 
 from attrs import frozen
 
@@ -18,16 +18,27 @@ from aiobpf.errors import SpecError
 from aiobpf.kernel.btf_probes import BTF_PROBES, PLAIN_BTF
 from aiobpf.kernel.fd import OwnedFd
 from aiobpf.kernel.feature_probes import PROBES, probe_map_type, probe_program_type
-from aiobpf.kernel.first_kernels import MAP_TYPES_SINCE, PROGRAM_TYPES_SINCE
+from aiobpf.kernel.first_kernels import (
+    ATTACH_TYPES_SINCE,
+    LINK_TYPES_SINCE,
+    MAP_FLAGS_SINCE,
+    MAP_TYPES_SINCE,
+    PROGRAM_TYPES_SINCE,
+    helper_since,
+)
 from aiobpf.kernel.programs import load_btf
+from aiobpf.kernel.release import kernel_release
 from aiobpf.kernel.worker import in_worker
+from aiobpf.uapi import AttachType, LinkType, MapFlags, MapType, ProgramType
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from aiobpf.asm import Helper
     from aiobpf.btf import BtfFeature
     from aiobpf.kernel.fd import FdLike
-    from aiobpf.uapi import MapType, ProgramType
+    from aiobpf.kernel.feature_report import FeatureReport
+    from aiobpf.kernel.program_ways import ProgramWays
 
 
 @frozen
@@ -64,8 +75,15 @@ class Feature(Enum):
 
     OBJECT_NAMES = "4.15"
     EXPECTED_ATTACH_TYPE = "4.17"
+    ISA_V2 = "4.14"
+    """Unsigned comparisons: clang -mcpu=v2."""
     BTF = "4.18"
+    ISA_V3 = "5.1"
+    """Jumps on 32 bits: clang -mcpu=v3."""
     GLOBAL_DATA = "5.2"
+    LARGE_PROGRAMS = "5.2+"
+    """More than 4,096 instructions: a million are verified."""
+    BOUNDED_LOOPS = "5.3"
     MMAPABLE_ARRAY = "5.5"
     PROBE_READ_KERNEL = "5.5+"
     PROG_BIND_MAP = "5.10"
@@ -94,47 +112,157 @@ class Feature(Enum):
         return self.value.rstrip("+")  # the + only tells features of one kernel apart
 
 
+@frozen
+class HelperCall:
+    """That programs of a type may call a helper: ``HelperCall(Helper.LOOP, ProgramType.XDP)``.
+
+    For tracing and LSM programs: in one way of attaching them at least; for struct_ops: in tcp_congestion_ops.
+    """
+
+    helper: int
+    program_type: ProgramType
+
+
+@frozen
+class KfuncCall:
+    """That programs of a type, or of any, may call a function of the kernel or of a loaded module."""
+
+    name: str
+    program_type: ProgramType | None = None
+
+
+@frozen
+class MapFlag:
+    """That maps of a type take a flag; None for the type that the flag was made for."""
+
+    flag: MapFlags
+    map_type: MapType | None = None
+
+
+Question: TypeAlias = (
+    "Feature | BtfFeature | MapType | ProgramType | AttachType | LinkType | MapFlags | MapFlag | Helper | HelperCall"
+    " | KfuncCall"
+)
+"""What can be asked. `Helper` alone asks whether the kernel knows it at all."""
+
+
 @final
 class KernelFeatures:
     """Answers of one kernel to one caller; conclusive ones are kept, as they cannot change while it runs.
 
-    With a *token* the probes are made under it: what an unprivileged caller may do with a BPF token (6.9).
+    With a *token* the probes are made under it: what an unprivileged caller may do with a BPF token (6.9). What a
+    module that is loaded later has is not kept.
     """
 
     def __init__(self, token: FdLike | None = None) -> None:
         self._token = token
         self._known: dict[object, Answer] = {}
+        self._program_ways: dict[ProgramType, ProgramWays] = {}
         self._missing: frozenset[BtfFeature] | None = None
 
-    def probe(self, feature: Feature | BtfFeature | MapType | ProgramType) -> Answer:
-        """What the kernel says to *feature*."""
-        from aiobpf.uapi import MapType, ProgramType
-
+    def probe(self, feature: Question) -> Answer:
+        """What the kernel says to *feature*. SpecError for what there is no probe for."""
         known = self._known.get((type(feature), feature))
         if known is not None:
             return known
-        answer: Answer
-        since: str | None
-        if isinstance(feature, MapType):
-            answer = self._try(lambda: probe_map_type(feature, self._token), MAP_TYPES_SINCE.get(feature))
-        elif isinstance(feature, ProgramType):
-            since = PROGRAM_TYPES_SINCE.get(feature)
-            answer = self._try(lambda: probe_program_type(feature, self._token), since)
-        elif feature is Feature.BTF:
-            answer = self._try(lambda: load_btf(PLAIN_BTF, token=self._token), Feature.BTF.since)
-        elif isinstance(feature, Feature):
-            answer = self._try(lambda: PROBES[feature.name](self._token), feature.since)
-        else:
-            data = BTF_PROBES.get(getattr(feature, "name", ""))
-            if data is None:
-                kinds = "a Feature, BtfFeature, MapType or ProgramType"
-                raise SpecError(f"there is no probe for {feature!r}: it takes {kinds}")
-            make = data
-            since = feature.value.rpartition(", ")[2]
-            answer = self._try(lambda: load_btf(make(), token=self._token), since)
-        if not isinstance(answer, Inconclusive):
+        answer = self._ask(feature)
+        if not isinstance(answer, Inconclusive) and not isinstance(feature, KfuncCall):
             self._known[type(feature), feature] = answer
         return answer
+
+    def _ask(self, feature: Question) -> Answer:
+        token = self._token
+        match feature:
+            case MapType():
+                return self._try(lambda: probe_map_type(feature, token), MAP_TYPES_SINCE.get(feature))
+            case ProgramType():
+                return self._try(lambda: probe_program_type(feature, token), PROGRAM_TYPES_SINCE.get(feature))
+            case Feature.BTF:
+                return self._try(lambda: load_btf(PLAIN_BTF, token=token), Feature.BTF.since)
+            case Feature():
+                return self._try(lambda: PROBES[feature.name](token), feature.since)
+            case AttachType() if feature in ATTACH_TYPES_SINCE:
+                from aiobpf.kernel.attach_probes import probe_attach_type
+
+                return self._try(lambda: probe_attach_type(feature, token), ATTACH_TYPES_SINCE[feature])
+            case LinkType() if feature in LINK_TYPES_SINCE:
+                from aiobpf.kernel.attach_probes import probe_link_type
+
+                return self._try(lambda: probe_link_type(feature, token), LINK_TYPES_SINCE[feature])
+            case MapFlags() if feature in MAP_FLAGS_SINCE:
+                return self._ask(MapFlag(feature))
+            case MapFlag() if feature.flag in MAP_FLAGS_SINCE:
+                return self._map_flag(feature)
+            case HelperCall():
+                return self._helper_call(feature)
+            case KfuncCall():
+                return self._kfunc_call(feature)
+            case _ if type(feature).__name__ == "Helper":
+                from aiobpf.kernel.helper_probes import has_helper
+
+                number = cast("int", feature)
+                return self._try(
+                    lambda: has_helper(self._ways(ProgramType.SOCKET_FILTER), number), helper_since(number)
+                )
+        data = BTF_PROBES.get(getattr(feature, "name", ""))
+        if data is None:
+            kinds = (
+                "a Feature, a BtfFeature, a type of map, program, link or attachment, a map's flag, a helper, a kfunc"
+            )
+            raise SpecError(f"there is no probe for {feature!r}: it takes {kinds}")
+        make = data
+        since = cast("BtfFeature", feature).value.rpartition(", ")[2]
+        return self._try(lambda: load_btf(make(), token=token), since)
+
+    def _map_flag(self, wanted: MapFlag) -> Answer:
+        from aiobpf.kernel.map_flag_probes import probe_map_flag
+
+        since = MAP_FLAGS_SINCE[wanted.flag] if wanted.map_type is None else None
+        return self._try(lambda: probe_map_flag(wanted.flag, wanted.map_type, self._token), since)
+
+    def _helper_call(self, call: HelperCall) -> Answer:
+        """*since* is told where the kernel lacks the helper or the type: where it has both, no table says it."""
+        from aiobpf.kernel.helper_probes import has_helper, may_call_helper
+
+        since = helper_since(call.helper)
+        type_since = PROGRAM_TYPES_SINCE.get(call.program_type)
+        if call.program_type == ProgramType.EXT:
+            return Inconclusive("an extension may call what the program that it extends may")
+        ways = self._ways(call.program_type)
+        if not ways:
+            answer = self.probe(call.program_type)
+            if isinstance(answer, Unsupported):
+                return Unsupported(_later(since, type_since))
+            return Inconclusive(f"no program of type {call.program_type.name} loads here to ask with")
+        answer = self._try(lambda: may_call_helper(ways, call.helper), None)
+        if isinstance(answer, Unsupported) and not has_helper(ways, call.helper):
+            return Unsupported(since)
+        return answer
+
+    def _kfunc_call(self, call: KfuncCall) -> Answer:
+        from aiobpf.kernel.first_kfuncs import KFUNCS_SINCE
+        from aiobpf.kernel.helper_probes import may_call_kfunc
+
+        types = [each for each in ProgramType if each] if call.program_type is None else [call.program_type]
+        since = KFUNCS_SINCE.get(call.name)
+        for program_type in types:
+            ways = self._ways(program_type)
+            answer = self._try(lambda ways=ways: may_call_kfunc(ways, call.name), since)  # type: ignore[misc]
+            if not isinstance(answer, Unsupported):
+                return answer
+        if since is not None and kernel_release() >= tuple(map(int, since.split("."))):
+            return Unsupported()  # it is there, but not for this type, or not in this configuration
+        return Unsupported(since)
+
+    def _ways(self, program_type: ProgramType) -> ProgramWays:
+        found = self._program_ways.get(program_type)
+        if found is None:
+            from aiobpf.kernel.program_ways import ProgramWays
+
+            found = ProgramWays(program_type, self._token)
+            if found:
+                self._program_ways[program_type] = found
+        return found
 
     def _try(self, attempt: Callable[[], OwnedFd | bool], since: str | None) -> Answer:
         try:
@@ -150,7 +278,7 @@ class KernelFeatures:
             return Supported()
         return Supported() if made else Unsupported(since)
 
-    def may_support(self, feature: Feature | BtfFeature | MapType | ProgramType) -> bool:
+    def may_support(self, feature: Question) -> bool:
         """False only where the kernel said no: what is in doubt is tried, and the real call says what is wrong."""
         return not isinstance(self.probe(feature), Unsupported)
 
@@ -177,8 +305,17 @@ def kernel_features(token: FdLike | None = None) -> KernelFeatures:
     return _running() if token is None else KernelFeatures(token)
 
 
-async def probe(feature: Feature | BtfFeature | MapType | ProgramType, *, token: FdLike | None = None) -> Answer:
+def _later(one: str | None, other: str | None) -> str | None:
+    known = [version for version in (one, other) if version is not None]
+    return max(known, key=lambda version: tuple(map(int, version.split("."))), default=None)
+
+
+async def probe(feature: Question, *, token: FdLike | None = None) -> Answer:
     """What the kernel says to *feature*: ``await aiobpf.features.probe(MapType.ARENA)``.
+
+    It may be a `Feature`, a `BtfFeature`, a `MapType`, `ProgramType`, `AttachType` or `LinkType`, a `MapFlags` (or
+    `MapFlag` with a type of map), a helper's number (`aiobpf.asm.Helper`) or a `HelperCall` from a type of program, a
+    `KfuncCall`. SpecError for anything else.
 
     `Supported`, `Unsupported` with the first kernel that has it where one is known, or `Inconclusive` where it would
     not say (a missing privilege). In a worker thread: a probe may load a program.
@@ -186,11 +323,21 @@ async def probe(feature: Feature | BtfFeature | MapType | ProgramType, *, token:
     return await in_worker(kernel_features(token).probe, feature)
 
 
+async def report(*, token: FdLike | None = None) -> FeatureReport:
+    """Everything that there is a probe for, but kfuncs: some 7,000 small loads, about half a second.
+
+    In worker threads, a type of program each, so that it can be cancelled in between.
+    """
+    from aiobpf.kernel.feature_report import make_report
+
+    return await make_report(kernel_features(token))
+
+
 def missing_btf_features(token: FdLike | None = None) -> frozenset[BtfFeature]:
     return kernel_features(token).missing_btf_features()
 
 
-def may_support(feature: Feature | BtfFeature | MapType | ProgramType, token: FdLike | None = None) -> bool:
+def may_support(feature: Question, token: FdLike | None = None) -> bool:
     """False only where the running kernel said no to *feature*."""
     return kernel_features(token).may_support(feature)
 

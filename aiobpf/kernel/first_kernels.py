@@ -1,4 +1,4 @@
-"""The first mainline kernel of each map, program and attach type (include/uapi/linux/bpf.h at each release).
+"""The first mainline kernel of each numbered thing: types, flags, helpers (include/uapi/linux/bpf.h at each release).
 
 For words only ("needs Linux 5.16"): whether a type is there is asked of the kernel, since distributions carry types
 back and leave others out.
@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 from aiobpf.errors import NotSupportedError
 from aiobpf.kernel.release import kernel_release
-from aiobpf.uapi import AttachType, MapType, ProgramType
+from aiobpf.uapi import AttachType, LinkType, MapFlags, MapType, ProgramType
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 MAP_TYPES_SINCE: Mapping[MapType, str] = {
     MapType.HASH: "3.19",
@@ -133,6 +133,7 @@ ATTACH_TYPES_SINCE: Mapping[AttachType, str] = {
     AttachType.PERF_EVENT: "5.15",
     AttachType.TRACE_KPROBE_MULTI: "5.18",
     AttachType.LSM_CGROUP: "6.0",
+    AttachType.STRUCT_OPS: "6.4",
     AttachType.NETFILTER: "6.4",
     AttachType.TCX_INGRESS: "6.6",
     AttachType.TCX_EGRESS: "6.6",
@@ -146,7 +147,105 @@ ATTACH_TYPES_SINCE: Mapping[AttachType, str] = {
     AttachType.NETKIT_PEER: "6.7",
     AttachType.TRACE_KPROBE_SESSION: "6.10",
     AttachType.TRACE_UPROBE_SESSION: "6.13",
+    AttachType.TRACE_FSESSION: "7.0",
+    AttachType.TRACE_FENTRY_MULTI: "7.2",
+    AttachType.TRACE_FEXIT_MULTI: "7.2",
+    AttachType.TRACE_FSESSION_MULTI: "7.2",
 }
+"""Places that are older than links (the first rows) were attached to with BPF_PROG_ATTACH."""
+
+LINK_TYPES_SINCE: Mapping[LinkType, str] = {
+    LinkType.RAW_TRACEPOINT: "5.7",
+    LinkType.TRACING: "5.7",
+    LinkType.CGROUP: "5.7",
+    LinkType.ITER: "5.8",
+    LinkType.NETNS: "5.8",
+    LinkType.XDP: "5.9",
+    LinkType.PERF_EVENT: "5.15",
+    LinkType.KPROBE_MULTI: "5.18",
+    LinkType.STRUCT_OPS: "6.4",
+    LinkType.NETFILTER: "6.4",
+    LinkType.TCX: "6.6",
+    LinkType.UPROBE_MULTI: "6.6",
+    LinkType.NETKIT: "6.7",
+    LinkType.SOCKMAP: "6.10",
+    LinkType.TRACING_MULTI: "7.2",
+}
+
+MAP_FLAGS_SINCE: Mapping[MapFlags, str] = {
+    MapFlags.NO_PREALLOC: "4.6",
+    MapFlags.NO_COMMON_LRU: "4.10",
+    MapFlags.NUMA_NODE: "4.14",
+    MapFlags.RDONLY: "4.15",
+    MapFlags.WRONLY: "4.15",
+    MapFlags.STACK_BUILD_ID: "4.17",
+    MapFlags.ZERO_SEED: "5.0",
+    MapFlags.RDONLY_PROG: "5.2",
+    MapFlags.WRONLY_PROG: "5.2",
+    MapFlags.CLONE: "5.4",
+    MapFlags.MMAPABLE: "5.5",
+    MapFlags.PRESERVE_ELEMS: "5.10",
+    MapFlags.INNER_MAP: "5.10",
+    MapFlags.LINK: "6.4",
+    MapFlags.PATH_FD: "6.5",
+    MapFlags.VTYPE_BTF_OBJ_FD: "6.9",
+    MapFlags.TOKEN_FD: "6.9",
+    MapFlags.SEGV_ON_FAULT: "6.9",
+    MapFlags.NO_USER_CONV: "6.9",
+    MapFlags.RB_OVERWRITE: "6.19",
+}
+
+_HELPERS: Sequence[tuple[int, str]] = (
+    (3, "3.19"),
+    (11, "4.1"),
+    (16, "4.2"),
+    (22, "4.3"),
+    (25, "4.4"),
+    (26, "4.5"),
+    (30, "4.6"),
+    (36, "4.8"),
+    (41, "4.9"),
+    (44, "4.10"),
+    (45, "4.11"),
+    (47, "4.12"),
+    (50, "4.13"),
+    (53, "4.14"),
+    (57, "4.15"),
+    (59, "4.16"),
+    (64, "4.17"),
+    (80, "4.18"),
+    (83, "4.19"),
+    (90, "4.20"),
+    (92, "5.0"),
+    (98, "5.1"),
+    (108, "5.2"),
+    (109, "5.3"),
+    (110, "5.4"),
+    (115, "5.5"),
+    (118, "5.6"),
+    (124, "5.7"),
+    (135, "5.8"),
+    (141, "5.9"),
+    (155, "5.10"),
+    (162, "5.11"),
+    (163, "5.12"),
+    (165, "5.13"),
+    (168, "5.14"),
+    (175, "5.15"),
+    (179, "5.16"),
+    (185, "5.17"),
+    (193, "5.18"),
+    (203, "5.19"),
+    (207, "6.0"),
+    (209, "6.1"),
+    (211, "6.2"),
+)
+"""The last helper of each kernel that brought some: they are numbered as they came."""
+
+
+def helper_since(helper: int) -> str | None:
+    """The first kernel with the helper of that number, for some type of program; None for a number that none has."""
+    return next((kernel for last, kernel in _HELPERS if 0 < helper <= last), None)
 
 
 def missing_attach_type(attach_type: AttachType, subject: str) -> NotSupportedError | None:

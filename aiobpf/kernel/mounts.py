@@ -22,12 +22,17 @@ _FSMOUNT_CLOEXEC = 1
 _NOSUID_NODEV_NOEXEC = 0x2 | 0x4 | 0x8
 
 
-def mounts(kind: str) -> Iterator[str]:
-    """Where file systems of that kind ("tracefs", "bpf", "cgroup2") are mounted in this namespace, as /proc says."""
+def mounts(kind: str, *, with_option: str = "") -> Iterator[str]:
+    """Where file systems of that kind ("tracefs", "bpf", "cgroup2") are mounted in this namespace, as /proc says.
+
+    *with_option*: those alone that have an option which begins so.
+    """
     with open("/proc/self/mounts", "rb") as lines:
         for line in lines:
             fields = line.split(b" ")
-            if len(fields) > 2 and fields[2] == kind.encode():
+            if len(fields) < 4 or fields[2] != kind.encode():
+                continue
+            if any(option.startswith(with_option.encode()) for option in fields[3].split(b",")):
                 yield os.fsdecode(_unescaped(fields[1]))
 
 

@@ -6,6 +6,7 @@ import errno
 from typing import TYPE_CHECKING, final
 
 from aiobpf._native import ffi, lib
+from aiobpf.errors import BpfError
 from aiobpf.kernel.syscall import ENOTSUPP
 from aiobpf.uapi import Command
 
@@ -26,12 +27,33 @@ class MapScan:
     may be missed or met twice.
 
     A chunk can be larger than asked for: a hash gives whole buckets, so the buffers grow until one fits.
+
+    One that *takes* removes what it gives (BPF_MAP_LOOKUP_AND_DELETE_BATCH, else lookup and delete, between which a
+    value may change). An error after something was removed waits for the next step, so that nothing is lost.
+    MapIterationError where a walk by keys finds no end.
     """
 
-    __slots__ = ("_elements", "_is_batched", "_is_done", "_keys", "_room", "_stalls", "_start", "_values")
+    __slots__ = (
+        "_command",
+        "_elements",
+        "_failure",
+        "_is_batched",
+        "_is_done",
+        "_keys",
+        "_met",
+        "_room",
+        "_stalls",
+        "_start",
+        "_takes",
+        "_values",
+    )
 
-    def __init__(self, elements: MapElements, size: int) -> None:
+    def __init__(self, elements: MapElements, size: int, *, takes: bool = False) -> None:
         self._elements = elements
+        self._takes = takes
+        self._command = Command.MAP_LOOKUP_AND_DELETE_BATCH if takes else Command.MAP_LOOKUP_BATCH
+        self._failure: BpfError | None = None
+        self._met = 0
         self._is_batched: bool | None = None  # None: not yet known
         self._is_done = False
         self._start: CData = ffi.NULL
@@ -50,8 +72,12 @@ class MapScan:
         return self
 
     def __next__(self) -> tuple[bytearray, bytearray, int]:
+        if self._failure is not None:
+            failure, self._failure = self._failure, None
+            self._is_done = True
+            raise failure
         while not self._is_done:
-            count = self._walk() if self._is_batched is False else self._batch()
+            count = self._batch() if self._is_batched is not False else self._take() if self._takes else self._walk()
             if count:
                 return self._keys, self._values, count
         raise StopIteration
@@ -63,7 +89,7 @@ class MapScan:
         end = ffi.new("uint8_t[]", max(elements.key_size, 4))
         error = -lib.map_batch(
             elements.cell,
-            Command.MAP_LOOKUP_BATCH,
+            self._command,
             self._start,
             end,
             ffi.from_buffer(self._keys),
@@ -90,7 +116,7 @@ class MapScan:
                 self._is_batched = False
             return count[0]
         if error:
-            raise elements.error(error, Command.MAP_LOOKUP_BATCH)
+            raise elements.error(error, self._command)
         self._start = end
         if not count[0] and not self._stall():
             self._is_done = True
@@ -116,13 +142,38 @@ class MapScan:
             count,
         )
         done = count[0]
+        self._met += done
         if error == errno.ENOENT:
             self._is_done = True
             return done
         if error:
             raise elements.error(error, Command.MAP_GET_NEXT_KEY)
+        elements.require_end(self._met)
         # With room left, only the keys tried ran out: the one to go on from stands behind the last one found.
         last = done if done < self._room else done - 1
         key = bytes(self._keys[last * elements.key_size : (last + 1) * elements.key_size])
         self._start = ffi.new("uint8_t[]", key)
         return done
+
+    def _take(self) -> int:
+        """The first elements, removed one by one; those that someone else removes meanwhile are theirs."""
+        elements = self._elements
+        self._start = ffi.NULL
+        found = self._walk()
+        key_size, value_size = elements.key_size, elements.value_size
+        taken = 0
+        for i in range(found):
+            key = bytes(self._keys[i * key_size : (i + 1) * key_size])
+            try:
+                is_ours = elements.delete(key)
+            except BpfError as error:
+                if not taken:
+                    raise
+                self._failure = error
+                break
+            if is_ours:
+                self._keys[taken * key_size : (taken + 1) * key_size] = key
+                value = self._values[i * value_size : (i + 1) * value_size]
+                self._values[taken * value_size : (taken + 1) * value_size] = value
+                taken += 1
+        return taken

@@ -6,7 +6,9 @@ from aiobpf.runtime.btf_object import BtfObject
 from aiobpf.runtime.load_context import LoadContext
 from aiobpf.runtime.map import Map
 from aiobpf.runtime.map_key import MAP
+from aiobpf.runtime.network_value import CpuMapValue, DevMapValue
 from aiobpf.runtime.options import LoadOptions, LogPolicy
+from aiobpf.runtime.owner_key import CgroupStorageKey
 from aiobpf.runtime.percpu import PerCpu
 from aiobpf.runtime.processes import holders
 from aiobpf.runtime.program import Program
@@ -20,7 +22,10 @@ __all__ = [
     "AllObjects",
     "AttachKind",
     "BtfObject",
+    "CgroupStorageKey",
     "Closeable",
+    "CpuMapValue",
+    "DevMapValue",
     "LoadContext",
     "LoadOptions",
     "LogPolicy",

@@ -16,6 +16,7 @@ from aiobpf import kernel
 from aiobpf.btf import codec
 from aiobpf.errors import ClosedError, KernelError, NotSupportedError, SpecError, kernel_error
 from aiobpf.kernel import features
+from aiobpf.runtime.atomic_place import atomic_integer
 from aiobpf.uapi import MapFlags
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
     from aiobpf._native._lib import View
     from aiobpf.btf import Type
-    from aiobpf.kernel import OwnedFd
+    from aiobpf.kernel import AtomicInteger, OwnedFd
     from aiobpf.runtime.map import Map
     from aiobpf.runtime.map_handle import MapHandle
 
@@ -133,6 +134,20 @@ class Arena:
     def set_value(self, pointer: int, type: Type | str, value: Any) -> None:  # noqa: A002
         """Put *value* at *pointer*, encoded as *type*."""
         self.write(pointer, codec(self._type(type)).encode(value))
+
+    def atomic(self, pointer: int, type: Type | str, *path: str | int) -> AtomicInteger:  # noqa: A002
+        """The integer at *pointer*, as *type* or at *path* of it (members by name, elements by index), changed as
+        atomically as programs do.
+
+        KernelError (EFAULT) where an arena with BPF_F_SEGV_ON_FAULT has no page there; one that a program frees later
+        is memory that ends the process when it is touched.
+        """
+        found = self._type(type)
+        size = codec(found).size
+        start = self._place(pointer, size)
+        if self._is_fragile:
+            self.read(pointer, size)
+        return atomic_integer(self._memory, start, found, path, f"{self._subject} at {pointer:#x}", size)
 
     def _type(self, type: Type | str) -> Type:  # noqa: A002
         if not isinstance(type, str):

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, Protocol, SupportsIndex, cast, final, run
 
 from aiobpf.btf import codec
 from aiobpf.errors import CodecError
+from aiobpf.runtime.owner_key import OPENING_TYPES, STORAGE_TYPES, CgroupKeyElement, OwnerElement
 from aiobpf.runtime.percpu import PerCpu
-from aiobpf.uapi import MapType
+from aiobpf.uapi import MapFlags, MapType
 
 if TYPE_CHECKING:
     from aiobpf.btf import Type
@@ -24,13 +25,20 @@ PER_CPU_TYPES = frozenset(
 )
 MAP_IN_MAP_TYPES = frozenset({MapType.ARRAY_OF_MAPS, MapType.HASH_OF_MAPS})
 FD_VALUE_TYPES = MAP_IN_MAP_TYPES | {MapType.PROG_ARRAY, MapType.PERF_EVENT_ARRAY, MapType.CGROUP_ARRAY}
+SOCKET_VALUE_TYPES = frozenset({MapType.XSKMAP, MapType.SOCKMAP, MapType.SOCKHASH, MapType.REUSEPORT_SOCKARRAY})
+"""Whose values are the fds of sockets when written and, where they have 8 bytes, the sockets' cookies when read."""
+DEVICE_TYPES = frozenset({MapType.DEVMAP, MapType.DEVMAP_HASH})
+CGROUP_STORAGE_TYPES = frozenset({MapType.CGROUP_STORAGE, MapType.PERCPU_CGROUP_STORAGE})
+OBJECT_VALUE_TYPES = (
+    FD_VALUE_TYPES | SOCKET_VALUE_TYPES | DEVICE_TYPES | {MapType.CPUMAP, MapType.STACK_TRACE, MapType.INSN_ARRAY}
+)
+"""Whose type says what a value is, whatever BTF they have."""
 STREAMED_TYPES = frozenset({MapType.RINGBUF, MapType.PERF_EVENT_ARRAY})
 """Whose BTF type of values is that of their events."""
-BTF_TYPES = frozenset(
-    {MapType.SK_STORAGE, MapType.INODE_STORAGE, MapType.TASK_STORAGE, MapType.CGRP_STORAGE, MapType.STRUCT_OPS}
-)
+BTF_TYPES = STORAGE_TYPES | {MapType.STRUCT_OPS}
 """Which do not work without BTF."""
 KEYLESS_TYPES = frozenset({MapType.QUEUE, MapType.STACK, MapType.BLOOM_FILTER})
+# Nothing but a u32 is their key; a DEVMAP_HASH has no indices, but no other keys either.
 INDEXED_TYPES = frozenset(
     {
         MapType.ARRAY,
@@ -40,10 +48,13 @@ INDEXED_TYPES = frozenset(
         MapType.CGROUP_ARRAY,
         MapType.ARRAY_OF_MAPS,
         MapType.DEVMAP,
+        MapType.DEVMAP_HASH,
         MapType.CPUMAP,
         MapType.XSKMAP,
         MapType.SOCKMAP,
         MapType.REUSEPORT_SOCKARRAY,
+        MapType.STACK_TRACE,
+        MapType.INSN_ARRAY,
     }
 )
 
@@ -130,11 +141,13 @@ class NoKeyElement:
 
 @final
 class FdElement:
-    """A value that is an fd when written (a map, program or cgroup) and the object's id when read."""
+    """A value that is an fd when written (of a map, a program, a socket) and an id when read, or a cookie."""
 
-    __slots__ = ()
-    size = 4
-    _struct = struct.Struct("=I")
+    __slots__ = ("_struct", "size")
+
+    def __init__(self, size: int = 4) -> None:
+        self.size = size
+        self._struct = struct.Struct("=Q" if size == 8 else "=I")
 
     def encode(self, value: Any) -> bytes:
         if isinstance(value, HasFd):
@@ -182,26 +195,63 @@ def key_codec(type_: MapType, size: int, btf_type: Type | None, python_type: obj
     """How keys of a map of *type_* with *size* bytes are written; as *python_type* where that is not None."""
     if type_ in KEYLESS_TYPES:
         return NoKeyElement(type_)
+    if type_ in STORAGE_TYPES:
+        return OwnerElement(type_)
+    if type_ in CGROUP_STORAGE_TYPES and size in {8, 16}:
+        return CgroupKeyElement(size)
+    if type_ == MapType.LPM_TRIE:
+        from aiobpf.runtime.prefix_key import NETWORKS, PrefixElement  # ipaddress takes 3 ms to import
+
+        if isinstance(python_type, type) and python_type in NETWORKS:
+            return PrefixElement(size, _plain(size, btf_type, None), python_type)
+        return PrefixElement(size, _plain(size, btf_type, None, python_type))
     return _plain(size, btf_type, IndexElement() if type_ in INDEXED_TYPES and size == 4 else None, python_type)
 
 
 def value_codec(
-    type_: MapType, size: int, btf_type: Type | None, possible_cpus: int, python_type: object = None
+    type_: MapType,
+    size: int,
+    btf_type: Type | None,
+    possible_cpus: int,
+    python_type: object = None,
+    flags: int = 0,
 ) -> ElementCodec:
     """How values of a map of *type_* with *size* bytes are written; *possible_cpus* counts for per-CPU types.
 
     They are read as *python_type* where that is not None; of a per-CPU map it is that of one CPU's value.
     """
-    if type_ in FD_VALUE_TYPES:
-        return FdElement()
+    special = _object_codec(type_, size, flags) if type_ in OBJECT_VALUE_TYPES else None
+    if special is not None:
+        return special
     plain = _plain(size, btf_type, None, python_type)
     return PerCpuElement(plain, possible_cpus) if type_ in PER_CPU_TYPES else plain
+
+
+def _object_codec(type_: MapType, size: int, flags: int) -> ElementCodec | None:
+    """The codec of values that the type of the map explains; None for a size that it does not have."""
+    if type_ in OPENING_TYPES:
+        return OwnerElement(type_)
+    if type_ in FD_VALUE_TYPES:
+        return FdElement()
+    if type_ in SOCKET_VALUE_TYPES:
+        return FdElement(size) if size in {4, 8} else None
+    if type_ in {MapType.STACK_TRACE, MapType.INSN_ARRAY}:
+        from aiobpf.runtime.code_value import BuildIdStackElement, InstructionElement, StackElement
+
+        if type_ == MapType.INSN_ARRAY:
+            return InstructionElement(size) if size == 16 else None
+        return BuildIdStackElement(size) if flags & MapFlags.STACK_BUILD_ID else StackElement(size)
+    if size not in {4, 8}:
+        return None
+    from aiobpf.runtime.network_value import CpuElement, DeviceElement
+
+    return DeviceElement(size) if type_ in DEVICE_TYPES else CpuElement(size)
 
 
 def element_size(type_: MapType, size: int, possible_cpus: int) -> int:
     """Bytes that the kernel reads and writes for a value of *size* bytes; what the `size` of its codec is."""
     if type_ in FD_VALUE_TYPES:
-        return FdElement.size
+        return 4
     return ((size + 7) & ~7) * possible_cpus if type_ in PER_CPU_TYPES else size
 
 

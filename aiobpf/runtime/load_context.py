@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import ExitStack
 from functools import cached_property
 from typing import TYPE_CHECKING, final
 
@@ -14,6 +15,7 @@ from aiobpf.errors import BtfError, NotSupportedError
 from aiobpf.kernel import Feature, features
 from aiobpf.kernel.btf import shared_btf_cache
 from aiobpf.kernel.kallsyms import Kallsyms
+from aiobpf.kernel.tokens import opened_token
 from aiobpf.runtime.kconfig_values import kconfig_contents
 from aiobpf.runtime.program_btf import ProgramBtf
 from aiobpf.spec import ExternKind
@@ -39,17 +41,24 @@ class LoadContext:
     def __init__(self, options: LoadOptions, types: Btf | None) -> None:
         self.options = options
         self.btf = ProgramBtf(types)
+        self.token: int | None = None
+        """The descriptor of the BPF token that everything is loaded under."""
+        self._stack = ExitStack()
 
     def __enter__(self) -> LoadContext:
-        if self.options.token is not None and not features.may_support(Feature.TOKEN):
-            raise NotSupportedError("A BPF token", "6.9")
-        kernel.raise_memlock_limit()
+        with self._stack:
+            self.token = self._stack.enter_context(opened_token(self.options.token))
+            if self.token is not None and not features.may_support(Feature.TOKEN):
+                raise NotSupportedError("A BPF token", "6.9")
+            kernel.raise_memlock_limit()
+            self._stack = self._stack.pop_all()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self.btf.__exit__(kind, error, traceback)
+        with self._stack:
+            self.btf.__exit__(kind, error, traceback)
 
     @cached_property
     def cache(self) -> KernelBtfCache:

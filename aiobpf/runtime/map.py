@@ -18,13 +18,15 @@ from aiobpf.errors import (
     SpecError,
 )
 from aiobpf.kernel.worker import in_worker
+from aiobpf.runtime.atomic_place import atomic_integer
 from aiobpf.runtime.attach import Closeable, MapAttachKind, Opening
 from aiobpf.runtime.element import STREAMED_TYPES, key_codec, value_codec
-from aiobpf.runtime.map_batch import Batches, numpy_arrays
+from aiobpf.runtime.map_batch import Batches, numpy_arrays, take_all
 from aiobpf.runtime.map_cpu import lookup_cpu, update_cpu
 from aiobpf.runtime.map_handle import MapHandle
-from aiobpf.runtime.map_nested import lookup_inner, open_inner
-from aiobpf.uapi import MapType, UpdateFlags
+from aiobpf.runtime.map_nested import lookup_inner, make_inner, open_inner
+from aiobpf.runtime.owner_key import OPENING_TYPES
+from aiobpf.uapi import MapFlags, MapType, UpdateFlags
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
 
     from typing_extensions import TypeVar as DefaultTypeVar
 
+    from aiobpf.kernel import AtomicInteger
+    from aiobpf.kernel.tokens import TokenSource
     from aiobpf.runtime.element import PerCpuElement
     from aiobpf.spec import MapSpec
 
@@ -70,7 +74,7 @@ class Map(MapHandle, Generic[K, V, W]):
 
     @classmethod
     def create(
-        cls, spec: MapSpec, *, pin_path: str | PathLike[str] | None = None, token: int | None = None
+        cls, spec: MapSpec, *, pin_path: str | PathLike[str] | None = None, token: TokenSource = "auto"
     ) -> Opening[Map]:
         """Create the map of *spec*, fill in its contents and freeze it if it says so.
 
@@ -104,7 +108,9 @@ class Map(MapHandle, Generic[K, V, W]):
         try:
             found._key_codec = key_codec(self.type, self.key_size, self.key_type, key)
             if self.type not in STREAMED_TYPES:
-                found._value_codec = value_codec(self.type, self.value_size, self.value_type, self._cpus, value)
+                found._value_codec = value_codec(
+                    self.type, self.value_size, self.value_type, self._cpus, value, self.flags
+                )
         except CodecError as error:
             raise self._misfit(error) from error
         return found
@@ -157,9 +163,10 @@ class Map(MapHandle, Generic[K, V, W]):
 
     def __setitem__(self, key: K, value: W) -> None:
         # Codecs are shared between maps and do not know their names; a try costs the usual case nothing.
+        # The value first: what is opened for a key is closed by the update.
         try:
-            raw_key = (self._encode_key or self._key_encoder())(key)
             raw_value = (self._encode_value or self._value_encoder())(value)
+            raw_key = (self._encode_key or self._key_encoder())(key)
             self.elements.update(raw_key, raw_value, 0)
         except CodecError as error:
             raise self._misfit(error) from error
@@ -169,6 +176,9 @@ class Map(MapHandle, Generic[K, V, W]):
             raise MapKeyError(f"map {self.name!r} has no key {key!r}", key)
 
     def __contains__(self, key: Any) -> bool:
+        """Whether the map has *key*; of a Bloom filter, whether it may have the value, and False is certain."""
+        if self.type == MapType.BLOOM_FILTER:
+            return self.elements.may_have(self._raw_value(key))
         return self.elements.lookup(self._raw_key(key)) is not None
 
     def __bool__(self) -> bool:
@@ -208,11 +218,11 @@ class Map(MapHandle, Generic[K, V, W]):
         *cpu*: the value of that CPU alone, of a per-CPU map; NotSupportedError before 7.0.
         """
         try:
-            raw_key = (self._encode_key or self._key_encoder())(key)
             if cpu is not None:
-                update_cpu(self, raw_key, value, cpu, flags)
+                update_cpu(self, self._raw_key(key), value, cpu, flags)
                 return
             raw_value = (self._encode_value or self._value_encoder())(value)
+            raw_key = (self._encode_key or self._key_encoder())(key)
             self.elements.update(raw_key, raw_value, flags)
         except CodecError as error:
             raise self._misfit(error) from error
@@ -248,6 +258,12 @@ class Map(MapHandle, Generic[K, V, W]):
     def _raw_key(self, key: Any) -> bytes:
         try:
             return self.key_codec.encode(key)
+        except CodecError as error:
+            raise self._misfit(error) from error
+
+    def _raw_value(self, value: Any) -> bytes:
+        try:
+            return self.value_codec.encode(value)
         except CodecError as error:
             raise self._misfit(error) from error
 
@@ -294,13 +310,31 @@ class Map(MapHandle, Generic[K, V, W]):
         """Delete every key (hash-like maps)."""
         self.elements.delete_many(list(self.elements.keys()))
 
-    def batches(self, size: int = 4096) -> Batches[K, V]:
-        """``async for keys, values in m.batches()``: lists of at most about *size* elements, a checkpoint each."""
-        return Batches(self, size)
+    def pop_all(self) -> list[tuple[K, V]]:
+        """Every element, removed from the map: in batches where the kernel can (hash maps, 5.6), else one by one.
+
+        In a batch each value is read and its element removed in one step; one by one, what a program adds in between
+        may be lost. Of a queue or stack: the values, at most max_entries of them, each with the key None. After an
+        error in the middle what was removed is returned, and the next call raises.
+        """
+        return list(take_all(self))
+
+    def batches(self, size: int = 4096, *, take: bool = False) -> Batches[K, V]:
+        """``async for keys, values in m.batches()``: lists of at most about *size* elements, a checkpoint each.
+
+        *take* removes them from the map as `pop_all` does, so that a loop that is left has lost none but what it got.
+        """
+        return Batches(self, size, takes=take)
 
     def update_many(self, items: Mapping[K, W] | Iterable[tuple[K, W]], flags: int = UpdateFlags.ANY) -> int:
         """Set many elements in as few system calls as the kernel allows; how many were set."""
         pairs: Any = items.items() if hasattr(items, "items") else items  # pyright: ignore[reportAttributeAccessIssue]
+        if self.type in OPENING_TYPES:  # one after the other: a descriptor is opened for each
+            count = 0
+            for key, value in pairs:
+                self.update(key, value, flags)
+                count += 1
+            return count
         encode_key, encode_value = self.key_codec.encode, self.value_codec.encode
         try:
             encoded = [(encode_key(key), encode_value(value)) for key, value in pairs]
@@ -310,6 +344,8 @@ class Map(MapHandle, Generic[K, V, W]):
 
     def delete_many(self, keys: Iterable[K]) -> int:
         """Delete many keys; how many were there."""
+        if self.type in OPENING_TYPES:
+            return sum(self.elements.delete(self._raw_key(key)) for key in keys)
         encode = self.key_codec.encode
         try:
             encoded = [encode(key) for key in keys]
@@ -324,15 +360,47 @@ class Map(MapHandle, Generic[K, V, W]):
         """
         return numpy_arrays(self)
 
-    # --- queues and stacks --------------------------------------------------------------------------------------------
+    # --- memory and maps within ---------------------------------------------------------------------------------------
+
+    def atomic(self, index: int = 0, *path: str | int) -> AtomicInteger:
+        """An integer of an array's value, changed as atomically as programs do: arrays with MMAPABLE (5.5).
+
+        *path* leads to it by names of members and indices of arrays in the value: ``m.atomic(3, "seen", 7).add(1)``.
+        Keep what it returns: the map is mapped for each. IndexError past the array's end, CodecError where there is no
+        aligned integer, SpecError for another map.
+        """
+        if self.type != MapType.ARRAY or not self.flags & MapFlags.MMAPABLE:
+            raise SpecError(
+                f"map {self.name!r} cannot be mapped: atomic access needs an ARRAY with BPF_F_MMAPABLE, or an arena"
+                " (map.arena.atomic)"
+            )
+        if not 0 <= index < self.max_entries:
+            raise IndexError(f"map {self.name!r} has {self.max_entries} elements, not one of index {index}")
+        offset = index * ((self.value_size + 7) & ~7)
+        memory, what = self.shared_memory(writable=True), f"map {self.name!r}[{index}]"
+        return atomic_integer(memory, offset, self.value_type, path, what, self.value_size)
+
+    def create_inner(self, key: K, *, contents: Mapping[Any, Any] | None = None, **changes: Any) -> Opening[Map]:
+        """Make a map as this map of maps holds them, fill it and put it under *key*.
+
+        ``async with outer.create_inner(5, max_entries=100) as inner``: closing it leaves it in the outer map. *changes*
+        are those to the spec of its inner maps: what must be alike, the kernel says (max_entries of an array, unless it
+        has INNER_MAP, 5.10). SpecError for a map whose spec is not known.
+        """
+        return Opening(lambda: in_worker(make_inner, self, key, contents, changes, dispose=Map.close))
+
+    # --- queues, stacks and Bloom filters -----------------------------------------------------------------------------
 
     def push(self, value: W, *, overwrite: bool = False) -> None:
         """Append to a queue or stack; MapFullError when it is full, unless *overwrite* drops the oldest (BPF_EXIST)."""
-        try:
-            raw = self.value_codec.encode(value)
-        except CodecError as error:
-            raise self._misfit(error) from error
-        self.elements.update(self._no_key(), raw, UpdateFlags.EXIST if overwrite else UpdateFlags.ANY)
+        key = self._no_key()
+        self.elements.update(key, self._raw_value(value), UpdateFlags.EXIST if overwrite else UpdateFlags.ANY)
+
+    def add(self, value: W) -> None:
+        """Put *value* into a Bloom filter: ``value in m`` is True from now on. It is never full, but less sure."""
+        if self.type != MapType.BLOOM_FILTER:
+            raise SpecError(f"map {self.name!r} is of type {self.type.name}: values are added to Bloom filters")
+        self.elements.update(b"", self._raw_value(value), UpdateFlags.ANY)
 
     def peek(self) -> V:
         """The next value of a queue or stack, left there; MapKeyError when it is empty."""
@@ -342,6 +410,8 @@ class Map(MapHandle, Generic[K, V, W]):
         return cast("V", self.value_codec.decode(raw))
 
     def _no_key(self) -> bytes:
+        if self.type == MapType.BLOOM_FILTER:
+            raise SpecError(f"map {self.name!r} is a Bloom filter, which gives nothing back: m.add(value), value in m")
         if not self.is_keyless:
             raise SpecError(f"map {self.name!r} is of type {self.type.name}: only queues and stacks push, pop and peek")
         return b""

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, final
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast, final
 
 from anyio.lowlevel import checkpoint
 
-from aiobpf.runtime.element import FdElement, IndexElement, PerCpuElement
+from aiobpf.errors import BpfError
+from aiobpf.runtime.element import MAP_IN_MAP_TYPES, FdElement, IndexElement, PerCpuElement
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from aiobpf.runtime.map import Map
 
 K = TypeVar("K")
 V = TypeVar("V")
+_NOTHING: Any = object()
 
 
 @final
@@ -21,13 +25,15 @@ class Batches(Generic[K, V]):
 
     Each step is a few system calls made in place and a checkpoint, so a map of millions does not hold the loop: 4096
     elements take about half a millisecond. Elements that come or go during the walk may be missed or met twice.
+
+    *takes* removes what is given from the map.
     """
 
     __slots__ = ("_cursor", "_map")
 
-    def __init__(self, map_: Map[K, V, Any], size: int) -> None:
+    def __init__(self, map_: Map[K, V, Any], size: int, *, takes: bool = False) -> None:
         self._map = map_
-        self._cursor = map_.elements.scan(size)
+        self._cursor = map_.elements.scan(size, takes=takes)
 
     def __aiter__(self) -> Batches[K, V]:
         return self
@@ -45,6 +51,41 @@ class Batches(Generic[K, V]):
             [key(keys, i * key_size) for i in range(count)],
             [value(values, i * value_size) for i in range(count)],
         )
+
+
+def take_all(map_: Map[K, V, Any]) -> Iterator[tuple[K, V]]:
+    """Every element, removed. What an error ends after something was removed, ends without one."""
+    if map_.is_keyless:
+        for _ in range(map_.max_entries):
+            value = map_.pop(default=_NOTHING)
+            if value is _NOTHING:
+                return
+            yield cast("K", None), value
+        return
+    if map_.type in MAP_IN_MAP_TYPES:
+        # One by one: a map is opened before it is taken out, for nobody else may hold it.
+        for key in list(map_):
+            held = map_.pop(key, _NOTHING)
+            if held is not _NOTHING:
+                yield key, held
+        return
+    key_size, value_size = map_.key_codec.size, map_.value_codec.size
+    key_of, value_of = map_.key_codec.decode, map_.value_codec.decode
+    scan = map_.elements.scan(takes=True)
+    is_first = True
+    while True:
+        try:
+            chunk = next(scan, None)
+        except BpfError:
+            if is_first:
+                raise
+            return
+        if chunk is None:
+            return
+        is_first = False
+        keys, values, count = bytes(chunk[0]), bytes(chunk[1]), chunk[2]
+        for i in range(count):
+            yield key_of(keys, i * key_size), value_of(values, i * value_size)
 
 
 def numpy_arrays(map_: Map[Any, Any, Any]) -> tuple[Any, Any]:
@@ -71,7 +112,7 @@ def _array(data: bytearray, element: Any, np: Any) -> Any:
 
 def _dtype(element: Any, np: Any) -> Any:
     if isinstance(element, (IndexElement, FdElement)):
-        return np.dtype(np.uint32)
+        return np.dtype(f"u{element.size}")
     dtype = getattr(element, "dtype", None)
     if dtype is not None:
         return dtype

@@ -12,13 +12,16 @@ from typing import TYPE_CHECKING, cast
 import attrs
 
 from aiobpf import kernel
+from aiobpf.btf import Array, Int, IntEncoding
 from aiobpf.errors import KernelError, NotSupportedError, ObjectExistsError, SpecError, kernel_error
 from aiobpf.kernel import Feature, features
 from aiobpf.kernel.first_kernels import MAP_TYPES_SINCE
+from aiobpf.kernel.tokens import opened_token
 from aiobpf.runtime.arena import fill_globals
-from aiobpf.runtime.element import BTF_TYPES, MAP_IN_MAP_TYPES, PER_CPU_TYPES
+from aiobpf.runtime.element import BTF_TYPES, MAP_IN_MAP_TYPES, PER_CPU_TYPES, SOCKET_VALUE_TYPES
 from aiobpf.runtime.map import Map
-from aiobpf.runtime.map_refusal import why_refused
+from aiobpf.runtime.map_refusal import missing_field, why_refused
+from aiobpf.runtime.owner_key import STORAGE_TYPES
 from aiobpf.spec import Pinning
 from aiobpf.uapi import MapFlags, MapType
 
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
     from os import PathLike
 
     from aiobpf.kernel import OwnedFd
+    from aiobpf.kernel.tokens import TokenSource
     from aiobpf.runtime.element import PerCpuElement
     from aiobpf.runtime.program import Program
     from aiobpf.runtime.program_btf import TypeIds
@@ -65,15 +69,16 @@ _TOO_NEW = kernel.UNSUPPORTED_ERRNOS | {errno.E2BIG}
 _FD_ARRAYS = frozenset({MapType.PERF_EVENT_ARRAY, MapType.PROG_ARRAY, MapType.CGROUP_ARRAY})
 
 
-def create_map(spec: MapSpec, pin_path: str | PathLike[str] | None = None, token: int | None = None) -> Map:
+def create_map(spec: MapSpec, pin_path: str | PathLike[str] | None = None, token: TokenSource = "auto") -> Map:
     """The map of *spec* alone, filled and frozen; its contents name no other map or program."""
     from aiobpf.runtime.program_btf import ProgramBtf
 
     kernel.raise_memlock_limit()
-    with ProgramBtf() as btf:
+    spec = fit_to_kernel(spec)
+    with opened_token(token) as token_fd, ProgramBtf() as btf:
         btf.add_map(spec)
-        btf.load(token)
-        made, is_new = open_or_create(spec, pin_path, btf, token=token)
+        btf.load(token_fd)
+        made, is_new = open_or_create(spec, pin_path, btf, token=token_fd)
     if not is_new:
         return made
     try:
@@ -107,6 +112,16 @@ def fit_to_kernel(spec: MapSpec) -> MapSpec:
             spec.key_size = spec.key_size or 4
     if spec.type == MapType.PERF_EVENT_ARRAY and spec.max_entries == 0:
         spec.max_entries = len(kernel.possible_cpus())
+    if spec.type in STORAGE_TYPES or spec.type == MapType.RHASH:
+        spec.flags |= MapFlags.NO_PREALLOC  # they know no other way
+    if spec.type in STORAGE_TYPES:
+        # The kernel takes no storage without BTF, and its key can only be an int: a descriptor.
+        spec.key_size = spec.key_size or 4
+        spec.key = spec.key or Int("int", 4, encoding=IntEncoding.SIGNED)
+        spec.value = spec.value or Array(Int("unsigned char", 1), Int("unsigned int", 4), spec.value_size)
+    if spec.type in SOCKET_VALUE_TYPES:
+        # Sockets are given by a descriptor of 4 bytes; 8 have room for the cookie that is read back.
+        spec.value_size = spec.value_size or (4 if spec.type == MapType.XSKMAP else 8)
     if spec.type in _RINGS:
         spec.max_entries = _ring_size(spec.max_entries)
         spec.key_size = spec.value_size = 0  # a value's type says what a record is; the kernel knows none of it
@@ -145,6 +160,8 @@ def create_empty_map(spec: MapSpec, types: TypeIds, *, token: int | None = None)
         if error.errno in kernel.UNSUPPORTED_ERRNOS and since is not None and not features.supports_map_type(spec.type):
             hint = f"Where no program needs it, leave it out: spec.maps[{spec.name!r}].autocreate = False"
             raise NotSupportedError(f"map type {spec.type.name} ({subject})", since, hint) from error
+        if (missing := missing_field(spec, error.errno or 0, token)) is not None:
+            raise missing from error
         if (why := why_refused(spec, error.errno or 0)) is not None:
             raise kernel_error(error.errno or 0, error.operation, subject, why) from error
         raise
@@ -194,6 +211,7 @@ def _create(spec: MapSpec, types: TypeIds, inner: Map | None, token: int | None)
                 ifindex=spec.ifindex,
                 numa_node=spec.numa_node,
                 token=token,
+                exclusive_program_hash=spec.exclusive_program,
                 btf=None if ids is None else types.fd,
                 key_type_id=0 if ids is None else ids[0],
                 value_type_id=0 if ids is None else ids[1],

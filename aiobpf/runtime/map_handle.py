@@ -21,6 +21,7 @@ from aiobpf.runtime.element import (
     key_codec,
     value_codec,
 )
+from aiobpf.runtime.owner_key import OPENING_TYPES
 from aiobpf.uapi import MapType
 from aiobpf.uapi.newer import member
 
@@ -122,8 +123,8 @@ class MapHandle:
         self._encode_value: Callable[[Any], bytes] | None = None
         self._decode_value: Callable[[bytes], Any] | None = None
         self._holds_maps = type in MAP_IN_MAP_TYPES  # an enum's hash is Python code: not for each lookup
-        self.elements = kernel.MapElements(
-            fd, key_size, element_size(type, value_size, self._cpus), subject=f"map {name!r}"
+        self.elements = (kernel.OpeningElements if type in OPENING_TYPES else kernel.MapElements)(
+            fd, key_size, element_size(type, value_size, self._cpus), subject=f"map {name!r}", limit=max_entries
         )
         """The elements as bytes."""
 
@@ -350,7 +351,7 @@ class MapHandle:
     def value_codec(self) -> ElementCodec:
         """How values are written."""
         if self._value_codec is None:
-            self._value_codec = value_codec(self.type, self.value_size, self.value_type, self._cpus)
+            self._value_codec = value_codec(self.type, self.value_size, self.value_type, self._cpus, flags=self.flags)
         return self._value_codec
 
     @property

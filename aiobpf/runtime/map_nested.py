@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import attrs
 
 from aiobpf import kernel
-from aiobpf.errors import KernelError, NoSuchObjectError
+from aiobpf.errors import KernelError, NoSuchObjectError, SpecError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from aiobpf.runtime.map import Map
 
 _ID = struct.Struct("=I")
@@ -35,3 +39,21 @@ def lookup_inner(outer: Map, key: bytes, flags: int = 0) -> Map | None:
             gone = error
     assert gone is not None
     raise gone
+
+
+def make_inner(outer: Map, key: Any, contents: Mapping[Any, Any] | None, changes: Mapping[str, Any]) -> Map:
+    """A map after the spec of those that *outer* holds, filled and put under *key*; nothing is left if that fails."""
+    from aiobpf.runtime.map_create import create_map
+
+    spec = None if outer.spec is None else outer.spec.inner
+    if spec is None:
+        raise SpecError(f"map {outer.name!r} does not say what the maps in it are: it holds none, or has no spec")
+    inner = create_map(attrs.evolve(spec.copy(), **changes))
+    try:
+        if contents:
+            inner.update_many(contents)
+        outer[key] = inner
+    except BaseException:
+        inner.close()
+        raise
+    return inner

@@ -5,7 +5,11 @@ from __future__ import annotations
 import errno
 from typing import TYPE_CHECKING
 
-from aiobpf.runtime.element import BTF_TYPES, INDEXED_TYPES, KEYLESS_TYPES
+from aiobpf import kernel
+from aiobpf.errors import NotSupportedError
+from aiobpf.kernel import features
+from aiobpf.kernel.first_kernels import MAP_FLAGS_SINCE
+from aiobpf.runtime.element import BTF_TYPES, CGROUP_STORAGE_TYPES, INDEXED_TYPES, KEYLESS_TYPES
 from aiobpf.uapi import MapFlags, MapType
 
 if TYPE_CHECKING:
@@ -15,6 +19,21 @@ _RINGS = frozenset({MapType.RINGBUF, MapType.USER_RINGBUF})
 _WITHOUT_VALUES = _RINGS | {MapType.ARENA}
 _TRIE_KEY = range(5, 4 + 256 + 1)
 """Bytes of a trie's key: the prefix's length, and what it is of (kernel/bpf/lpm_trie.c: LPM_KEY_SIZE_MIN, _MAX)."""
+
+_SHA256_SIZE = 32
+
+
+def missing_field(spec: MapSpec, error: int, token: int | None) -> NotSupportedError | None:
+    """The flag or field of *spec* that this kernel is too old for, where it refused with *error*; None if none is."""
+    if error not in kernel.UNSUPPORTED_ERRNOS | {errno.E2BIG}:
+        return None
+    for flag, since in MAP_FLAGS_SINCE.items():
+        if spec.flags & flag and not features.may_support(flag, token):
+            return NotSupportedError(f"map {spec.name!r}: flag {flag.name}", since)
+    if spec.exclusive_program is not None and error == errno.E2BIG:
+        hint = f"Without it, any program may use the map: {_place(spec)}.exclusive_program = None"
+        return NotSupportedError(f"map {spec.name!r}: a map for one program alone", "6.18", hint)
+    return None
 
 
 def why_refused(spec: MapSpec, error: int) -> str | None:
@@ -26,12 +45,16 @@ def why_refused(spec: MapSpec, error: int) -> str | None:
         )
     if error != errno.EINVAL:
         return None
+    if spec.exclusive_program is not None and len(spec.exclusive_program) != _SHA256_SIZE:
+        return (
+            f"{_place(spec)}.exclusive_program is a SHA-256 of {_SHA256_SIZE} bytes, not {len(spec.exclusive_program)}"
+        )
     return _unset(spec) or _wrong_flags(spec) or _wrong_key(spec)
 
 
 def _unset(spec: MapSpec) -> str | None:
     """What a map of that type must have and *spec* has not."""
-    if spec.max_entries == 0 and spec.type not in BTF_TYPES:
+    if spec.max_entries == 0 and spec.type not in BTF_TYPES | CGROUP_STORAGE_TYPES:
         missing = "max_entries"
     elif spec.value_size == 0 and spec.type not in _WITHOUT_VALUES:
         missing = "value_size"

@@ -9,6 +9,7 @@ from attrs import Attribute, Factory, field, frozen
 
 from aiobpf.btf import Btf
 from aiobpf.errors import SpecError
+from aiobpf.kernel.tokens import AUTO
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from anyio import CapacityLimiter
 
     from aiobpf.kernel.btf import KernelBtfCache
+    from aiobpf.kernel.tokens import TokenSource
     from aiobpf.runtime.kconfig_values import Kconfig
     from aiobpf.runtime.program import Program
 
@@ -30,6 +32,12 @@ def _of_kind(what: str, *kinds: type) -> Callable[[object, Attribute[Any], Any],
             raise SpecError(f"{attribute.name} is {what}, not {value!r}")
 
     return check
+
+
+def _token(options: object, attribute: Attribute[Any], value: Any) -> None:
+    is_one = isinstance(value, (int, str, PathLike)) or hasattr(value, "fileno")
+    if value is not None and (not is_one or isinstance(value, bool)):
+        raise SpecError(f'token is a descriptor of a BPF token, the directory of a bpffs or "auto", not {value!r}')
 
 
 def _between(least: int, most: int) -> Callable[[object, Attribute[Any], Any], None]:
@@ -65,7 +73,9 @@ class LoadOptions:
     """What `aiobpf.load` passes on to each map and program.
 
     *kernel_btf* replaces the running kernel's types for CO-RE (a path or a Btf); *btf_cache* shares the running
-    kernel's among loads; *token* is the fd of a BPF token (6.9); *kconfig* has options that count before the running
+    kernel's among loads; *token* is a BPF token (6.9): its descriptor, the directory of a
+    delegated bpffs to make one of, "auto" for one of the first such bpffs that is mounted (nothing is looked for in the
+    first user namespace, where capabilities count), None for none; *kconfig* has options that count before the running
     kernel's configuration. *attach_programs* are programs in the kernel that programs of this load attach to (freplace,
     fentry and fexit of a program), by the name of the one that attaches.
     """
@@ -74,7 +84,7 @@ class LoadOptions:
         default=None, validator=_of_kind("a Btf or the path of a file", Btf, str, PathLike)
     )
     btf_cache: KernelBtfCache | None = None
-    token: int | None = field(default=None, validator=_of_kind("the fd of a BPF token", int))
+    token: TokenSource = field(default=AUTO, validator=_token)
     kconfig: Kconfig | None = None
     log: LogPolicy = field(default=LogPolicy(), validator=_of_kind("a LogPolicy", LogPolicy))
     attach_programs: Mapping[str, Program] = Factory(dict)

@@ -182,6 +182,17 @@ class Program:
 
     # --- use ----------------------------------------------------------------------------------------------------------
 
+    @staticmethod
+    async def digest(spec: ProgramSpec, options: LoadOptions | None = None) -> bytes:
+        """The SHA-256 by which this kernel will know the program of *spec*, 32 bytes, with its CO-RE relocations done.
+
+        ``spec.maps["own"].exclusive_program = await aiobpf.Program.digest(spec.programs["p"])``: no other program may
+        use that map (6.18).
+        """
+        from aiobpf.runtime.program_load import program_digest
+
+        return await in_worker(program_digest, spec, options or LoadOptions())
+
     def attach(self, kind: AttachKind[C] | None = None) -> Opening[C]:
         """Hang the program on a hook: ``async with program.attach(Xdp("eth0")) as link`` or ``link = await ...``.
 

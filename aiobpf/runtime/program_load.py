@@ -76,7 +76,7 @@ class Prepared:
         except CoreRelocationError as error:
             raise CoreRelocationError(f"program {spec.name!r}: {error}") from error
         context.replace_missing_helpers(instructions)
-        spell_out_contexts(instructions, spec.type, context.options.token)
+        spell_out_contexts(instructions, spec.type, context.token)
         self._target: AttachTarget | None
         self._member: int | None = None
         if spec.type == ProgramType.STRUCT_OPS:
@@ -89,11 +89,20 @@ class Prepared:
 
     def tags(self) -> frozenset[bytes]:
         """The tags that a kernel may give the program: maps do not count in them. SHA-1 or, since 6.18, SHA-256."""
+        instructions = self._as_submitted()
+        return frozenset({instructions.tag("sha1", sys.byteorder), instructions.tag("sha256", sys.byteorder)})
+
+    def digest(self) -> bytes:
+        """The SHA-256 that a kernel since 6.18 gives the program."""
+        return self._as_submitted().digest(sys.byteorder)
+
+    def _as_submitted(self) -> Instructions:
+        """The instructions but for the maps' fds, which no digest counts."""
         instructions = self._instructions.copy()
         for index, extern in list(instructions.with_key(EXTERN)):
             if extern.kind is ExternKind.KCONFIG:
                 instructions.patch(index, src=asm.Pseudo.MAP_VALUE)
-        return frozenset({instructions.tag("sha1", sys.byteorder), instructions.tag("sha256", sys.byteorder)})
+        return instructions
 
     def load(self, maps: Mapping[str, Map]) -> Program:
         """Ask the verifier; VerifierError, MissingPrivilegeError or NotSupportedError name the program."""
@@ -110,7 +119,7 @@ class Prepared:
             fd_array=tuple(self._fd_array),
             target=self._target,
             member=self._member,
-            token=context.options.token,
+            token=context.token,
         ).load()
         return Program(fd, name=spec.name, type=spec.type, spec=spec, log=log)
 
@@ -185,6 +194,12 @@ def possible_tags(spec: ProgramSpec, options: LoadOptions) -> frozenset[bytes]:
         return Prepared(spec, context).tags()
 
 
+def program_digest(spec: ProgramSpec, options: LoadOptions) -> bytes:
+    """The SHA-256 by which the kernel will know *spec* when it is loaded; everything but the load is done."""
+    with LoadContext(options, spec.types) as context:
+        return Prepared(spec, context).digest()
+
+
 def load_alone(spec: ProgramSpec, options: LoadOptions) -> Program:
     """One program with maps of its own, made from the specs that its references name."""
     require_linked(spec)
@@ -201,9 +216,9 @@ def load_alone(spec: ProgramSpec, options: LoadOptions) -> Program:
             prepared = Prepared(spec, context)
             for name in names:
                 context.btf.add_map(spec.maps[name])
-            context.btf.load(options.token)
+            context.btf.load(context.token)
             for name in names:
-                maps[name] = create_empty_map(spec.maps[name], context.btf, token=options.token)
+                maps[name] = create_empty_map(spec.maps[name], context.btf, token=context.token)
             externs = [extern for _, extern in spec.instructions.with_key(EXTERN)]
             for name in names:
                 fill_map(maps[name], context.contents(name, spec.maps[name], externs), maps, {})

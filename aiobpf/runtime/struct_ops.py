@@ -160,7 +160,7 @@ def create_struct_ops_map(spec: MapSpec, context: LoadContext) -> Map:
             btf=context.btf.fd,
             kernel_value_type_id=found.value.type_id,
             value_type_btf=found.value.btf_fd,
-            token=context.options.token,
+            token=context.token,
         )
     except KernelError as error:
         if error.errno != errno.EINVAL:

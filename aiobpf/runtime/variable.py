@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast, final
 
 from aiobpf.btf import codec
 from aiobpf.errors import ClosedError, CodecError, NotSupportedError, SpecError
+from aiobpf.runtime.atomic_place import atomic_integer
 from aiobpf.uapi import MapFlags
 
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
     from aiobpf._native._lib import View
     from aiobpf.btf import Codec, Type
+    from aiobpf.kernel import AtomicInteger
     from aiobpf.runtime.map import Map
     from aiobpf.spec import VariableSpec
 
@@ -171,6 +173,14 @@ class Variable(Generic[T]):
         if len(raw) != self.size:
             raise CodecError(f"variable {self.name!r} has {self.size} bytes, not {len(raw)}")
         self._section.memory[self._place] = raw
+
+    def atomic(self, *path: str | int) -> AtomicInteger:
+        """The variable, or the integer at *path* of it (members by name, elements by index), changed as atomically as
+        programs do: ``coll.variables["seen"].atomic().add(1)``. CodecError where that is no aligned integer."""
+        if self.is_read_only:
+            raise CodecError(f"variable {self.name!r} lies in {self.section}, which is read-only once it is loaded")
+        memory, start = self._section.memory, self._place.start
+        return atomic_integer(memory, start, self.type, path, f"variable {self.name!r}", self.size)
 
     def __repr__(self) -> str:
         return f"<Variable {self.name!r} in {self.section}>"

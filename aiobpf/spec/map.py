@@ -62,6 +62,8 @@ class MapSpec:
     iproute2's id and pinning. It is for the caller to make sense of: a map is not created until it is b""."""
     members: StructOpsMembers | None = None
     """What a struct_ops map holds, by the names of its struct's members; None for any other map."""
+    exclusive_program: bytes | None = None
+    """SHA-256 of the one program that may use the map (`aiobpf.Program.digest`; 6.18); None for any."""
     autocreate: bool = True
     """False for a map that a load leaves out: a struct_ops map of a section whose name begins with "?"."""
 

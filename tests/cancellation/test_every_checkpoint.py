@@ -111,6 +111,15 @@ async def one_map_and_program() -> None:
             await program.run(PACKET)
 
 
+async def replace_under_a_link() -> None:
+    async with (
+        aiobpf.load(OBJECTS / "reload_first.bpf.o", programs=["on_packet", "on_syscall"]) as coll,
+        coll.attach("on_syscall"),
+    ):
+        await coll.replace(OBJECTS / "reload_second.bpf.o")
+        assert coll.maps["flows"].max_entries == 128
+
+
 async def meet_every_object() -> None:
     async with aiobpf.Program.load(aiobpf.read_spec(OBJECTS / "subprograms.bpf.o").programs["first"]) as program:
         async for each in aiobpf.Program.all(after=program.id - 1):
@@ -150,6 +159,7 @@ SCENARIOS = [
     stream_batches,
     stream_of_samples,
     one_map_and_program,
+    replace_under_a_link,
     meet_every_object,
     meet_every_link,
 ]
@@ -178,6 +188,8 @@ def our_programs() -> set[int]:
         "sum",
         "first",
         "sample",
+        "on_packet",
+        "on_syscall",
         "met",
     }
     found = set()

@@ -40,6 +40,7 @@ def mapped_at(address: int) -> bool:
     return any(line.startswith(f"{address:x}-") for line in Path("/proc/self/maps").read_text().splitlines())
 
 
+@pytest.mark.shows("arena")
 async def test_a_program_and_python_see_each_others_writes(spec: CollectionSpec) -> None:
     spec.variables["counter"].value = 41
     async with aiobpf.load(spec) as coll:

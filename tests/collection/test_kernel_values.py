@@ -19,6 +19,7 @@ pytestmark = [pytest.mark.root, pytest.mark.everywhere]
 
 
 @pytest.mark.requires("timers")
+@pytest.mark.shows("timer")
 async def test_a_timer_in_a_map_rings() -> None:
     async with aiobpf.load(OBJECTS / "kernel_values.bpf.o", programs=["set_alarm"]) as coll:
         assert coll.maps["alarms"][0].rung == 0
@@ -30,6 +31,7 @@ async def test_a_timer_in_a_map_rings() -> None:
 
 
 @pytest.mark.requires("work queues")
+@pytest.mark.shows("wq")
 async def test_work_queued_in_a_map_is_done_later() -> None:
     async with aiobpf.load(OBJECTS / "work.bpf.o") as coll:
         assert (await coll.programs["give_work"].run(PACKET)).retval == 0
@@ -39,6 +41,7 @@ async def test_work_queued_in_a_map_is_done_later() -> None:
         assert coll.maps["jobs"][0].done == 1
 
 
+@pytest.mark.shows("spin_lock")
 async def test_a_value_is_read_and_written_under_its_spin_lock() -> None:
     async with aiobpf.load(OBJECTS / "kernel_values.bpf.o", programs=["count_twice"]) as coll:
         pairs = coll.maps["pairs"]

@@ -412,7 +412,7 @@ async def test_files_that_are_no_objects_have_named_errors(tmp_path: Path) -> No
         ({"attach_programs": {"first": "x"}}, r"attach_programs\['first'\] is a Program, not 'x'"),
         ({"kernel_btf": 3}, "kernel_btf is a Btf or the path of a file, not 3"),
         ({"kernel_btf": "/nowhere/vmlinux"}, "kernel_btf: .*'/nowhere/vmlinux'"),
-        ({"token": "bpffs"}, "token is the fd of a BPF token, not 'bpffs'"),
+        ({"token": 1.5}, 'token is a descriptor of a BPF token, the directory of a bpffs or "auto", not 1.5'),
         ({"log": 2}, "log is a LogPolicy, not 2"),
         ({"programs": ["frist"]}, "no program 'frist'"),
         ({"programs": "first"}, r"programs=\['first'\]"),

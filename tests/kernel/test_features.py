@@ -23,7 +23,7 @@ from aiobpf.kernel import (
     supports_btf,
 )
 from aiobpf.kernel import capabilities as capabilities_module
-from aiobpf.uapi import AttachType, MapType, ProgramType
+from aiobpf.uapi import AttachType, LinkType, MapType, ProgramType
 
 
 @pytest.mark.parametrize("number", [errno.EPERM, errno.EMFILE, errno.ENOMEM, errno.EAGAIN])
@@ -242,5 +242,8 @@ async def test_the_public_probe_answers_in_classes() -> None:
     assert isinstance(await aiobpf.features.probe(MapType.HASH), Supported)
     assert isinstance(await aiobpf.features.probe(ProgramType.XDP), Supported)
     assert isinstance(await aiobpf.features.probe(Feature.BTF), Supported)
-    with pytest.raises(SpecError, match=r"there is no probe for <AttachType\.XDP"):
-        await aiobpf.features.probe(AttachType.XDP)  # type: ignore[arg-type]
+    assert isinstance(await aiobpf.features.probe(AttachType.XDP), Supported)
+    with pytest.raises(SpecError, match=r"there is no probe for <LinkType\.UNSPEC"):
+        await aiobpf.features.probe(LinkType.UNSPEC)
+    with pytest.raises(SpecError, match="there is no probe for 'arenas'"):
+        await aiobpf.features.probe("arenas")  # type: ignore[arg-type]

@@ -76,6 +76,7 @@ async def test_a_closed_program_cannot_be_attached(counters: Counters) -> None:
 
 
 @pytest.mark.everywhere
+@pytest.mark.shows("pin")
 async def test_a_pinned_link_outlives_its_close_until_it_is_unpinned(
     counters: Counters, calls_getpgid: Callable[[int], None], bpffs: Path
 ) -> None:

@@ -295,6 +295,7 @@ def test_a_poisoned_call_keeps_what_is_on_the_first_instruction_of_a_function(na
 
 @pytest.mark.everywhere
 @pytest.mark.requires("task kfuncs")
+@pytest.mark.shows("kfunc")
 async def test_a_program_by_hand_calls_a_kernel_function() -> None:
     spec = ProgramSpec(
         name="by_hand",

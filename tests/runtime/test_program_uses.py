@@ -151,6 +151,7 @@ async def test_a_syscall_program_answers_in_its_context() -> None:
         assert struct.unpack("=II", done.context) == (21, 42)
 
 
+@pytest.mark.shows("pin")
 async def test_a_pinned_program_and_map_are_found_again(bpffs: Path) -> None:
     spec = MapSpec(name="kept", type=MapType.ARRAY, key_size=4, value_size=8, max_entries=1)
     async with (

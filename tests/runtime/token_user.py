@@ -10,23 +10,24 @@ import json
 import os
 import socket
 import sys
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import anyio
 
 import aiobpf
-from aiobpf.kernel.layout import Layout
-from aiobpf.kernel.syscall import new_fd
+from aiobpf.errors import BpfError
+from aiobpf.kernel import create_token, find_token, token_info
 from aiobpf.runtime import LoadOptions, Map, Program
-from aiobpf.uapi import Command
 
 if TYPE_CHECKING:
     from aiobpf.kernel.fd import OwnedFd
 
 OBJECTS = Path(__file__).parent.parent / "objects"
 CLONE_NEWNS, CLONE_NEWUSER = 0x0002_0000, 0x1000_0000
-FSOPEN, FSCONFIG, FSMOUNT = 430, 431, 432  # the same on every machine
+MOVE_MOUNT, FSOPEN, FSCONFIG, FSMOUNT = 429, 430, 431, 432  # the same on every machine
+MOVE_MOUNT_F_EMPTY_PATH, AT_FDCWD, MS_REC, MS_PRIVATE = 4, -100, 0x4000, 0x4_0000
 SET_STRING, CMD_CREATE = 1, 6
 
 libc = ctypes.CDLL(None, use_errno=True)
@@ -43,9 +44,10 @@ def receive(channel: socket.socket) -> int:
     return fds[0]
 
 
-async def use(token: OwnedFd) -> dict[str, object]:
+async def use(token: OwnedFd, mount: int, place: str) -> dict[str, object]:
     told: dict[str, object] = {}
     spec = aiobpf.read_spec(OBJECTS / "globals.bpf.o")
+    map_spec = aiobpf.MapSpec(name="m", type=aiobpf.MapType.HASH, key_size=4, value_size=4, max_entries=2)
     try:
         await aiobpf.Collection.load(spec)
     except PermissionError as error:
@@ -57,10 +59,35 @@ async def use(token: OwnedFd) -> dict[str, object]:
     async with Program.load(spec.programs["count"], LoadOptions(token=number)) as program:
         told["program"] = (await program.run(bytes(64))).retval
         told["name"] = (await program.info()).name
-    map_spec = aiobpf.MapSpec(name="m", type=aiobpf.MapType.HASH, key_size=4, value_size=4, max_entries=2)
-    async with Map.create(map_spec, token=number) as made:
+    async with Map.create(map_spec, token=token) as made:
         made[1] = 7
         told["map"] = int.from_bytes(made[1], sys.byteorder)
+    try:
+        told["allowed"] = aiobpf.MapType.ARENA in token_info(token).map_types
+    except BpfError:  # before 6.17
+        told["allowed"] = True
+    told["found before"] = find_token() is not None
+    # Mounted somewhere, it is found there, and may be named.
+    checked(libc.syscall(MOVE_MOUNT, mount, b"", AT_FDCWD, place.encode(), MOVE_MOUNT_F_EMPTY_PATH))
+    async with aiobpf.load(spec, programs=["count"]) as coll:
+        await coll.programs["count"].run(bytes(64))
+        told["found"] = coll.variables["zero"].value
+    async with Program.load(spec.programs["count"]) as program:
+        told["found program"] = (await program.run(bytes(64))).retval
+    async with Map.create(map_spec) as made:
+        made[1] = 8
+        told["found map"] = int.from_bytes(made[1], sys.byteorder)
+    async with Map.create(map_spec, token=place) as made:
+        made[1] = 9
+        told["named"] = int.from_bytes(made[1], sys.byteorder)
+    for what, source in (("none", None), ("no bpffs", "/"), ("nowhere", "/nowhere")):
+        try:
+            await Map.create(map_spec, token=source)
+        except OSError as error:
+            told[what] = str(error)
+    answer = await aiobpf.features.probe(aiobpf.MapType.LRU_HASH, token=token)
+    told["probe"] = type(answer).__name__
+    told["probe without"] = type(await aiobpf.features.probe(aiobpf.MapType.LRU_HASH)).__name__
     return told
 
 
@@ -70,9 +97,14 @@ def child(channel: socket.socket) -> None:
     channel.recv(1)
     filesystem = checked(libc.syscall(FSOPEN, b"bpf", 0))
     socket.send_fds(channel, [b"f"], [filesystem])
-    root = os.open(".", os.O_DIRECTORY, dir_fd=receive(channel))
-    with new_fd(Command.TOKEN_CREATE, Layout("flags:I bpffs_fd:I").make(bpffs_fd=root), "token") as token:
-        print(json.dumps(anyio.run(use, token)), flush=True)
+    mount = receive(channel)
+    root = os.open(".", os.O_DIRECTORY, dir_fd=mount)
+    with tempfile.TemporaryDirectory() as place, create_token(root) as token:
+        checked(libc.mount(None, b"/", None, MS_REC | MS_PRIVATE, None))
+        try:
+            print(json.dumps(anyio.run(use, token, mount, place)), flush=True)
+        finally:
+            libc.umount2(place.encode(), 2)
 
 
 def parent(channel: socket.socket, pid: int) -> None:

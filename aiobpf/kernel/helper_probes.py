@@ -1,0 +1,56 @@
+"""May a program of that type call that function of the kernel? The verifier looks at that before the arguments."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from aiobpf.btf import Function
+from aiobpf.kernel.btf import shared_btf_cache
+from aiobpf.kernel.feature_probes import calling, calling_kfunc
+from aiobpf.uapi import ProgramType
+
+if TYPE_CHECKING:
+    from aiobpf.kernel.program_ways import ProgramWays
+
+_NO_SUCH_HELPER = "invalid func "
+_HELPER_REFUSALS = (
+    _NO_SUCH_HELPER,
+    "unknown func ",  # not for this type of program
+    "cannot use helper ",  # the same since 6.14
+)
+_KFUNC_REFUSALS = (
+    "is not allowed",  # "calling kernel function bpf_x is not allowed"
+    "uses reserved fields",  # before 5.13
+    "does not support calling kernel function",  # this machine's JIT
+    "is not a kernel function",
+)
+_ONLY_FOR_XDP = "require device-bound program"
+
+
+def may_call_helper(ways: ProgramWays, helper: int) -> bool:
+    """Whether the verifier lets programs of that type call the helper, in some way of attaching them at least.
+
+    Wrong arguments mean that it may. KernelError where the kernel says nothing at all.
+    """
+    return any(said is None or not _has(said, _HELPER_REFUSALS) for said in ways.answers(calling(helper)))
+
+
+def has_helper(ways: ProgramWays, helper: int) -> bool:
+    """Whether the kernel knows the helper's number, for whichever type of program."""
+    return any(said is None or _NO_SUCH_HELPER not in said for said in ways.answers(calling(helper)))
+
+
+def may_call_kfunc(ways: ProgramWays, name: str) -> bool:
+    """Whether programs of that type may call the kernel's, or a module's, function *name*."""
+    for found in shared_btf_cache().find_all(name, Function):
+        module = found.btf_fd
+        fds = () if module is None else (0, module)
+        code = calling_kfunc(found.type_id, len(fds) // 2)
+        refusals = _KFUNC_REFUSALS if ways.program_type == ProgramType.XDP else (*_KFUNC_REFUSALS, _ONLY_FOR_XDP)
+        if any(said is None or not _has(said, refusals) for said in ways.answers(code, fds)):
+            return True
+    return False
+
+
+def _has(said: str, refusals: tuple[str, ...]) -> bool:
+    return any(refusal in said for refusal in refusals)
