@@ -18,6 +18,7 @@ from tests.kernel_probes import (
     has_connection_tracking_functions,
     has_exclusive_maps,
     has_kernel_function,
+    has_kprobe_links,
     has_map_flag,
     has_map_type,
     has_module_variable,
@@ -111,6 +112,12 @@ FEATURES = {
     "listener migration": Feature((5, 14), migrates_listeners),
     "infrared": Feature((4, 18), lambda: has_program_type("LIRC_MODE2"), option_is_off("CONFIG_BPF_LIRC_MODE2")),
     "netkit": Feature((6, 7), makes_netkit, option_is_off("CONFIG_NETKIT")),
+    "kprobe.multi": Feature(
+        (5, 18), lambda: has_kprobe_links("TRACE_KPROBE_MULTI"), option_is_off("CONFIG_FPROBE", "CONFIG_KPROBES")
+    ),
+    "kprobe.session": Feature(
+        (6, 10), lambda: has_kprobe_links("TRACE_KPROBE_SESSION"), option_is_off("CONFIG_FPROBE", "CONFIG_KPROBES")
+    ),
     "uprobe.multi": Feature((6, 6), lambda: supports("UPROBE_MULTI")),
     "uprobe.session": Feature((6, 13), has_uprobe_sessions),
     "v4 instructions": Feature((6, 6), lambda: supports("ISA_V4")),

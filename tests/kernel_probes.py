@@ -294,6 +294,27 @@ def has_uprobe_sessions() -> bool:
 
 
 @functools.cache
+def has_kprobe_links(name: str) -> bool:
+    """Whether one link of that attach type hangs a program on many kernel functions."""
+    import errno
+
+    from aiobpf import asm
+    from aiobpf.errors import KernelError
+    from aiobpf.kernel.links import link_kprobe_multi
+    from aiobpf.kernel.programs import load_program
+    from aiobpf.uapi import AttachType, ProgramType
+
+    kind = AttachType[name]
+    code = asm.Instructions([asm.mov(asm.R0, 0), asm.exit_()]).encode()
+    with load_program(ProgramType.KPROBE, code, expected_attach_type=kind) as program:
+        try:
+            link_kprobe_multi(program, symbols=["no such function"], attach_type=kind).close()
+        except KernelError as error:
+            return error.errno in {errno.ENOENT, errno.ESRCH}  # it looked for it
+    return True
+
+
+@functools.cache
 def has_kernel_function(name: str) -> bool:
     from aiobpf.btf import Btf, Function
 

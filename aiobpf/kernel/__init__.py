@@ -78,6 +78,7 @@ if TYPE_CHECKING:
     from aiobpf.kernel.links import link_kprobe_multi as link_kprobe_multi
     from aiobpf.kernel.links import link_netfilter as link_netfilter
     from aiobpf.kernel.links import link_relative as link_relative
+    from aiobpf.kernel.links import link_tracing_multi as link_tracing_multi
     from aiobpf.kernel.links import link_update as link_update
     from aiobpf.kernel.links import link_uprobe_multi as link_uprobe_multi
     from aiobpf.kernel.links import prog_attach as prog_attach
@@ -144,7 +145,8 @@ _HOMES = {
     "kallsyms": "Kallsyms has_syscall_wrapper symbol_address symbol_addresses syscall_wrapper_prefix",
     "kconfig": "kernel_config",
     "links": "QUERY_EFFECTIVE Attached iter_create link_create link_detach link_iter link_kprobe_multi link_netfilter "
-    "link_relative link_update link_uprobe_multi prog_attach prog_detach prog_query raw_tracepoint_open",
+    "link_relative link_tracing_multi link_update link_uprobe_multi prog_attach prog_detach prog_query "
+    "raw_tracepoint_open",
     "loaded_btf": "btf_objects read_btf read_btf_object",
     "mapped": "MappedMemory map_shared map_shared_at read_memory write_memory",
     "maps": "create_map freeze_map",

@@ -180,7 +180,7 @@ class KernelBtfCache:
             for found in btf.all_by_name(name, kind):
                 number = btf.id_of(found)
                 if number >= btf.first_id:  # its own, not vmlinux's
-                    yield KernelType(found, number, btf, each, self._module_fd(each))
+                    yield KernelType(found, number, btf, each, self.module_fd(each))
 
     def _one_module(self, name: str) -> list[tuple[str, Btf]]:
         try:
@@ -188,8 +188,9 @@ class KernelBtfCache:
         except NotSupportedError:
             return []
 
-    def _module_fd(self, name: str) -> int:
-        """The descriptor of the module's BTF object: programs that refer to its types are loaded with it."""
+    def module_fd(self, name: str) -> int:
+        """The descriptor of the module's BTF object, good until `close`: programs that refer to its types are loaded
+        with it. NotSupportedError where no such module is loaded, or it has no types."""
         wanted = name.replace("-", "_")
         with self._lock:
             kept = self._fds.get(wanted)
@@ -208,7 +209,7 @@ class KernelBtfCache:
                     self._fds[wanted] = number, fd
                     return fd.fileno()
                 fd.close()
-        raise NotSupportedError(f"the BTF object of module {name!r}", hint="It was unloaded meanwhile")
+        raise NotSupportedError(f"the BTF object of module {name!r}", hint="It is not loaded, or built without BTF")
 
     def close(self) -> None:
         """Close the descriptors; the types stay good. Idempotent, and the cache can be used again."""

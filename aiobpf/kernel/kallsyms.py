@@ -13,7 +13,7 @@ from attrs import frozen
 from aiobpf.errors import BpfError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
 _PATH = Path("/proc/kallsyms")
 
@@ -72,6 +72,10 @@ class Kallsyms:
         """The names of all symbols."""
         return frozenset(name.decode(errors="replace") for name in self._by_name)
 
+    def symbols(self) -> Iterator[Symbol]:
+        """Every one, in the order of the file."""
+        return (self._symbol(number) for number, line in enumerate(self._lines) if line.count(b" ") >= 2)
+
     def function_names(self) -> set[str]:
         """The names of all functions (types t, T, w and W)."""
         functions = set()
@@ -120,7 +124,7 @@ def _address(fields: list[bytes]) -> int:
 
 # Documentation/process/adding-syscalls.rst: where CONFIG_ARCH_HAS_SYSCALL_WRAPPER is set, a system call is a function
 # of this name (and takes struct pt_regs).
-_WRAPPER_PREFIXES = {
+WRAPPER_PREFIXES = {
     "x86_64": "__x64_sys_",
     "i386": "__ia32_sys_",
     "i686": "__ia32_sys_",
@@ -139,7 +143,7 @@ def syscall_wrapper_prefix() -> str | None:
 
     As libbpf: there are if the function of bpf(2) is called so. The machine is the kernel's, not the process's.
     """
-    prefix = _WRAPPER_PREFIXES.get(os.uname().machine)
+    prefix = WRAPPER_PREFIXES.get(os.uname().machine)
     if prefix is None:
         return None
     return prefix if symbol_addresses([f"{prefix}bpf"]) else None

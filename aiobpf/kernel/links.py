@@ -31,6 +31,7 @@ _LINK_TRACING = Layout(f"{_HEAD} target_btf_id:I cookie:Q")
 _LINK_ITER = Layout(f"{_HEAD} iter_info:P iter_info_len:I")
 _LINK_KPROBE_MULTI = Layout(f"{_HEAD} multi_flags:I cnt:I syms:P addrs:P cookies:P")
 _LINK_UPROBE_MULTI = Layout(f"{_HEAD} path:P offsets:P ref_ctr_offsets:P cookies:P cnt:I multi_flags:I pid:I")
+_LINK_TRACING_MULTI = Layout(f"{_HEAD} ids:P cookies:P cnt:I")
 _LINK_NETFILTER = Layout(f"{_HEAD} pf:I hooknum:I priority:i netfilter_flags:I")
 _LINK_RELATIVE = Layout(f"{_HEAD} relative:I expected_revision:Q")
 _LINK_UPDATE = Layout("link_fd:I new_fd:I flags:I old_fd:I")
@@ -177,6 +178,29 @@ def link_uprobe_multi(
         cnt=len(offsets),
         multi_flags=UPROBE_MULTI_RETURN if is_return else 0,
         pid=pid,
+    )
+    return _open(Command.LINK_CREATE, attr, subject)
+
+
+def link_tracing_multi(
+    program: FdLike,
+    type_ids: Sequence[int],
+    attach_type: AttachType,
+    *,
+    cookies: Sequence[int] = (),
+    subject: str = "tracing multi link",
+) -> OwnedFd:
+    """One link on many kernel functions through trampolines (7.2): fentry.multi, fexit.multi, fsession.multi.
+
+    *type_ids* are functions of the BTF that the program was loaded for; *cookies* one for each or none. KernelError:
+    EINVAL (a function that may not be traced), EOPNOTSUPP (an architecture without).
+    """
+    attr = _LINK_TRACING_MULTI.make(
+        prog_fd=number(program),
+        attach_type=attach_type,
+        ids=struct.pack(f"={len(type_ids)}I", *type_ids),
+        cookies=_u64s(cookies),
+        cnt=len(type_ids),
     )
     return _open(Command.LINK_CREATE, attr, subject)
 

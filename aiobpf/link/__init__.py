@@ -21,8 +21,14 @@ if TYPE_CHECKING:
     from aiobpf.link.direction import Direction as Direction
     from aiobpf.link.kprobe import Kprobe as Kprobe
     from aiobpf.link.kprobe import Kretprobe as Kretprobe
+    from aiobpf.link.kprobe_multi import KprobeMulti as KprobeMulti
+    from aiobpf.link.kprobe_multi import KprobeSession as KprobeSession
+    from aiobpf.link.kprobe_multi import KretprobeMulti as KretprobeMulti
+    from aiobpf.link.ksyscall import Kretsyscall as Kretsyscall
+    from aiobpf.link.ksyscall import Ksyscall as Ksyscall
     from aiobpf.link.link import Link as Link
     from aiobpf.link.lirc import Lirc as Lirc
+    from aiobpf.link.multi_mode import MultiMode as MultiMode
     from aiobpf.link.netfilter import Netfilter as Netfilter
     from aiobpf.link.netfilter import NetfilterFamily as NetfilterFamily
     from aiobpf.link.netfilter import NetfilterHook as NetfilterHook
@@ -63,6 +69,9 @@ _HOMES = {
     "cgroup": "Cgroup CgroupMode",
     "direction": "Direction",
     "kprobe": "Kprobe Kretprobe",
+    "kprobe_multi": "KprobeMulti KprobeSession KretprobeMulti",
+    "ksyscall": "Kretsyscall Ksyscall",
+    "multi_mode": "MultiMode",
     "link": "Link",
     "lirc": "Lirc",
     "netfilter": "Netfilter NetfilterFamily NetfilterHook",

@@ -61,6 +61,14 @@ class Attachment:
         if failure is not None:
             raise failure
 
+    def take(self, other: Attachment) -> None:
+        """Everything that *other* owns becomes this one's."""
+        for ours, theirs in ((self.links, other.links), (self.events, other.events)):
+            ours.extend(theirs)
+            theirs.clear()
+        self.undos.extend(other.undos)
+        other.undos.clear()
+
     def leak(self) -> None:
         """Leave everything in place: descriptors stay open until the process ends, the other hooks for good."""
         for fd in (*self.links, *self.events):

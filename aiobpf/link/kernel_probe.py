@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import errno
 import platform
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from attrs import evolve, frozen
 
 from aiobpf.errors import KernelError, NotSupportedError, SpecError, UnresolvedSymbolError, kernel_error
 from aiobpf.kernel import perf_events
-from aiobpf.kernel.kallsyms import Kallsyms
+from aiobpf.kernel.kallsyms import WRAPPER_PREFIXES, Kallsyms
 from aiobpf.link.attachment import Attachment, building
 from aiobpf.link.near import near_hint
 from aiobpf.link.perf_link import hang_on_event
@@ -20,26 +20,16 @@ from aiobpf.link.probe_mode import ProbeMode
 if TYPE_CHECKING:
     from aiobpf.runtime.program import Program
 
-# ARCH_HAS_SYSCALL_WRAPPER: what an architecture puts before sys_ for the function that takes pt_regs.
-_WRAPPER_PREFIX: Final = {
-    "x86_64": "__x64_",
-    "aarch64": "__arm64_",
-    "s390x": "__s390x_",
-    "riscv64": "__riscv_",
-    "ppc64": "__powerpc_",
-    "ppc64le": "__powerpc_",
-    "i686": "__ia32_",
-}
-
 
 @frozen
 class KernelProbe:
-    """A place in a kernel function."""
+    """A place in a kernel function; with *address* that one, whatever else is called *symbol* (static functions)."""
 
     symbol: str
     offset: int = 0
     is_return: bool = False
     max_active: int = 0
+    address: int = 0
 
     def __str__(self) -> str:
         word = "kretprobe" if self.is_return else "kprobe"
@@ -48,8 +38,8 @@ class KernelProbe:
 
 def wrapper_of(symbol: str, machine: str | None = None) -> str | None:
     """The function that a system call's own name ("sys_openat") stands for on this architecture, None if none."""
-    prefix = _WRAPPER_PREFIX.get(machine or platform.machine())
-    return f"{prefix}{symbol}" if prefix is not None and symbol.startswith("sys_") else None
+    prefix = WRAPPER_PREFIXES.get(machine or platform.machine())
+    return prefix + symbol.removeprefix("sys_") if prefix is not None and symbol.startswith("sys_") else None
 
 
 def attach_kernel_probe(probe: KernelProbe, program: Program, cookie: int, mode: ProbeMode) -> Attachment:
@@ -76,7 +66,11 @@ def _attach(probe: KernelProbe, program: Program, cookie: int, mode: ProbeMode) 
         if mode is not ProbeMode.TRACEFS:
             try:
                 event = perf_events.open_kprobe(
-                    probe.symbol, offset=probe.offset, is_return=probe.is_return, subject=subject
+                    None if probe.address else probe.symbol,
+                    offset=probe.offset,
+                    address=probe.address,
+                    is_return=probe.is_return,
+                    subject=subject,
                 )
             except NotSupportedError:
                 if mode is not ProbeMode.AUTO:
@@ -90,7 +84,7 @@ def _attach(probe: KernelProbe, program: Program, cookie: int, mode: ProbeMode) 
             program,
             "kprobe",
             probe.symbol,
-            f"{probe.symbol}+{probe.offset}" if probe.offset else probe.symbol,
+            hex(probe.address) if probe.address else f"{probe.symbol}+{probe.offset}" if probe.offset else probe.symbol,
             is_return=probe.is_return,
             max_active=probe.max_active,
             cookie=cookie,

@@ -277,7 +277,7 @@ class Link:
         if len(links) == 1:
             return links[0]
         what = (
-            f"{len(links)} links, one a CPU or thread"
+            f"{len(links)} links, one a place, CPU or thread"
             if links
             else "no bpf link (this kernel or mode attaches without one)"
         )

@@ -10,7 +10,7 @@ from attrs import frozen
 
 from aiobpf.errors import SpecError, UnresolvedSymbolError
 from aiobpf.runtime.program_functions import function_type_ids
-from aiobpf.spec.attach_target import split_module, target_name
+from aiobpf.spec.attach_target import MULTI_ATTACH_TYPES, split_module, target_name
 from aiobpf.uapi import ProgramType
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ _LENGTH_APART = 3
 
 @frozen
 class AttachTarget:
-    """A BTF type: of vmlinux, of the module whose BTF object is *btf_fd*, or of the program *program_fd*."""
+    """A BTF type (0: any): of vmlinux, of the module whose BTF object is *btf_fd*, or of the program *program_fd*."""
 
     type_id: int
     btf_fd: int | None = None
@@ -45,6 +45,9 @@ def attach_target(spec: ProgramSpec, context: LoadContext) -> AttachTarget | Non
             f"program {spec.name!r} (section {spec.section!r}) replaces a function of another program, which has to be "
             f"loaded first: load(..., attach_programs={{{spec.name!r}: program}})"
         )
+    if spec.type == ProgramType.TRACING and spec.attach_type in MULTI_ATTACH_TYPES:
+        module, _ = split_module(spec.attach_to)
+        return AttachTarget(0, btf_fd=context.cache.module_fd(module) if module else None)
     wanted = target_name(spec)
     if wanted is None:
         return None

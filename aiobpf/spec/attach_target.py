@@ -17,6 +17,11 @@ _FUNCTION_TARGETS = frozenset(
     {AttachType.TRACE_FENTRY, AttachType.TRACE_FEXIT, AttachType.MODIFY_RETURN, AttachType.TRACE_FSESSION}
 )
 
+MULTI_ATTACH_TYPES = frozenset(
+    {AttachType.TRACE_FENTRY_MULTI, AttachType.TRACE_FEXIT_MULTI, AttachType.TRACE_FSESSION_MULTI}
+)
+"""Programs that are verified for functions of any shape; which ones, their link says."""
+
 
 @frozen
 class TargetName:

@@ -23,7 +23,12 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.root
 
-MODES = ["auto", pytest.param("link", marks=pytest.mark.requires("perf links")), "ioctl", "tracefs"]
+MODES = [
+    pytest.param("auto", marks=pytest.mark.shows("kprobe_perf")),
+    pytest.param("link", marks=pytest.mark.requires("perf links")),
+    "ioctl",
+    pytest.param("tracefs", marks=pytest.mark.shows("kprobe_legacy")),
+]
 
 has_kprobes = Path("/sys/bus/event_source/devices/kprobe").exists()
 needs_kprobes = pytest.mark.requires("kprobes")
@@ -37,7 +42,7 @@ def events_left() -> list[str]:
 @needs_kprobes
 @pytest.mark.everywhere
 @pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("kind", [Kprobe, Kretprobe])
+@pytest.mark.parametrize("kind", [Kprobe, pytest.param(Kretprobe, marks=pytest.mark.shows("kretprobe"))])
 async def test_a_kernel_function_counts_until_it_is_closed(
     counters: Counters,
     calls_getpgid: Callable[[int], None],
@@ -107,7 +112,13 @@ async def test_a_kernel_without_kprobes_is_said_to_have_none(counters: Counters,
 
 @pytest.mark.everywhere
 @pytest.mark.requires("trampolines")
-@pytest.mark.parametrize(("kind", "attach_type"), [(Fentry, AttachType.TRACE_FENTRY), (Fexit, AttachType.TRACE_FEXIT)])
+@pytest.mark.parametrize(
+    ("kind", "attach_type"),
+    [
+        pytest.param(Fentry, AttachType.TRACE_FENTRY, marks=pytest.mark.shows("fentry", "fentry_noip")),
+        pytest.param(Fexit, AttachType.TRACE_FEXIT, marks=pytest.mark.shows("fexit")),
+    ],
+)
 async def test_fentry_and_fexit_count_until_they_are_closed(
     counters: Counters, vmlinux: Btf, calls_getpgid: Callable[[int], None], kind: Any, attach_type: AttachType
 ) -> None:

@@ -22,6 +22,7 @@ pytestmark = pytest.mark.root
 
 
 @pytest.mark.everywhere
+@pytest.mark.shows("raw_tp")
 async def test_a_raw_tracepoint_counts_until_it_is_closed(
     counters: Counters, calls_getpgid: Callable[[int], None]
 ) -> None:
@@ -52,6 +53,7 @@ def tp_btf(counters: Counters, vmlinux: Btf, **more: Any) -> Counted:
 
 
 @pytest.mark.everywhere
+@pytest.mark.shows("tp_btf")
 async def test_tp_btf_counts_until_it_is_closed(
     counters: Counters, vmlinux: Btf, calls_getpgid: Callable[[int], None]
 ) -> None:

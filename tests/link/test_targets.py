@@ -22,6 +22,7 @@ pytestmark = [pytest.mark.root, pytest.mark.everywhere]
 
 
 @pytest.mark.requires("trampolines")
+@pytest.mark.shows("freplace")
 async def test_freplace_changes_what_a_program_returns_until_it_is_closed() -> None:
     async with aiobpf.load(OBJECTS / "extended.bpf.o") as target:
         ask = target.programs["ask"]
@@ -35,6 +36,7 @@ async def test_freplace_changes_what_a_program_returns_until_it_is_closed() -> N
 
 
 @pytest.mark.requires("trampolines")
+@pytest.mark.shows("fentry_on_bpf_prog")
 async def test_fentry_and_fexit_see_a_bpf_programs_functions_run() -> None:
     names = ["on_entry", "on_exit", "on_main"]
     async with aiobpf.load(OBJECTS / "extended.bpf.o") as target:
@@ -85,6 +87,7 @@ async def test_a_target_that_is_missing_or_lacks_the_function_is_named() -> None
 
 
 @pytest.mark.requires("trampolines", "modules")
+@pytest.mark.shows("fentry_module")
 async def test_a_modules_function_is_traced_by_its_name_alone_or_with_its_modules(network: NetworkPair) -> None:
     names = ["count_sent", "count_sent_too"]
     async with aiobpf.load(OBJECTS / "modules.bpf.o", programs=names) as coll:
