@@ -78,7 +78,7 @@ FEATURES = {
     "timers": Feature((5, 15), lambda: knows_helper(169)),  # bpf_timer_init
     "bounded loops": Feature((5, 17), lambda: knows_helper(181)),  # bpf_loop; bpf_strncmp came with it
     "task storage": Feature((5, 11), lambda: has_map_type("TASK_STORAGE")),
-    "inode storage": Feature((5, 11), lambda: knows_helper(156)),  # in 5.10, but not where user space may read it
+    "inode storage": Feature((5, 10), lambda: has_map_type("INODE_STORAGE")),
     "dynptrs": Feature((5, 19), lambda: knows_helper(198)),  # bpf_ringbuf_reserve_dynptr
     "packet dynptrs": Feature((6, 4), lambda: has_kernel_function("bpf_dynptr_from_skb")),
     "cgroup local storage": Feature((6, 2), lambda: has_map_type("CGRP_STORAGE")),

@@ -6,7 +6,7 @@ import errno
 from typing import TYPE_CHECKING
 
 from aiobpf import kernel
-from aiobpf.errors import NotSupportedError
+from aiobpf.errors import KernelError, NotSupportedError
 from aiobpf.kernel import features
 from aiobpf.kernel.first_kernels import MAP_FLAGS_SINCE
 from aiobpf.runtime.element import BTF_TYPES, CGROUP_STORAGE_TYPES, INDEXED_TYPES, KEYLESS_TYPES
@@ -30,10 +30,19 @@ def missing_field(spec: MapSpec, error: int, token: int | None) -> NotSupportedE
     for flag, since in MAP_FLAGS_SINCE.items():
         if spec.flags & flag and not features.may_support(flag, token):
             return NotSupportedError(f"map {spec.name!r}: flag {flag.name}", since)
-    if spec.exclusive_program is not None and error == errno.E2BIG:
+    if spec.exclusive_program is not None and not _takes_exclusive_programs(token):
         hint = f"Without it, any program may use the map: {_place(spec)}.exclusive_program = None"
         return NotSupportedError(f"map {spec.name!r}: a map for one program alone", "6.18", hint)
     return None
+
+
+def _takes_exclusive_programs(token: int | None) -> bool:
+    """Asked, for a kernel that does not know the field says EINVAL or E2BIG, as its commands have grown."""
+    try:
+        kernel.create_map(MapType.ARRAY, 4, 4, 1, exclusive_program_hash=bytes(_SHA256_SIZE), token=token).close()
+    except KernelError:
+        return False
+    return True
 
 
 def why_refused(spec: MapSpec, error: int) -> str | None:

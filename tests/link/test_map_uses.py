@@ -133,7 +133,7 @@ async def test_a_program_counts_in_what_hangs_on_a_file(tmp_path: Path) -> None:
     async with aiobpf.load(only("inodes"), programs=["count_by_file"]) as coll:
         inodes = coll.maps["inodes"]
         inodes[path] = 0
-        link = kernel.raw_tracepoint_open("", coll.programs["count_by_file"])
+        link = kernel.raw_tracepoint_open(None, coll.programs["count_by_file"])
         path.read_text()
         path.read_text()
         link.close()

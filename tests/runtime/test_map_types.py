@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import struct
@@ -280,10 +281,12 @@ async def test_an_xsk_map_takes_af_xdp_sockets_alone() -> None:
         with socket.socket() as tcp, pytest.raises(KernelError, match="map 'm': BPF_MAP_UPDATE_ELEM"):
             sockets[0] = tcp
         with socket.socket(AF_XDP, socket.SOCK_RAW) as xsk:
-            sockets[0] = xsk
+            try:
+                sockets[0] = xsk
+            except KernelError as error:  # since 7.x one that is bound to no queue is understood, and not taken
+                assert error.errno == errno.ENOBUFS
             with pytest.raises(KernelError, match="What a map of this type holds cannot be read back"):
                 sockets[0]
-            del sockets[0]
 
 
 # --- programs, stacks, instructions ----------------------------------------------------------------------------------
