@@ -186,14 +186,14 @@ class MapElements:
                 " kernel begins anew. Read it in batches, which go by a hash's buckets, or stop those who write"
             )
 
-    def scan(self, size: int | None = None, *, takes: bool = False) -> MapScan:
+    def scan(self, size: int | None = None, *, takes: bool = False, flags: int = 0) -> MapScan:
         """Iterate over chunks of about *size* elements: keys and values packed in buffers, and their count.
 
-        *takes* removes them from the map.
+        *takes* removes them from the map; *flags*: `UpdateFlags.LOCK`.
         """
         if size is None:
             size = max(16, min(4096, _SCAN_BYTES // max(self._key_size + self._value_size, 1)))
-        return MapScan(self, size, takes=takes)
+        return MapScan(self, size, takes=takes, flags=flags)
 
     def items(self) -> Iterator[tuple[bytes, bytes]]:
         """Every key with its value, in batches where the kernel can (5.6), else one by one; promises as `keys`."""

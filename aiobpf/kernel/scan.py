@@ -37,6 +37,7 @@ class MapScan:
         "_command",
         "_elements",
         "_failure",
+        "_flags",
         "_is_batched",
         "_is_done",
         "_keys",
@@ -48,8 +49,9 @@ class MapScan:
         "_values",
     )
 
-    def __init__(self, elements: MapElements, size: int, *, takes: bool = False) -> None:
+    def __init__(self, elements: MapElements, size: int, *, takes: bool = False, flags: int = 0) -> None:
         self._elements = elements
+        self._flags = flags
         self._takes = takes
         self._command = Command.MAP_LOOKUP_AND_DELETE_BATCH if takes else Command.MAP_LOOKUP_BATCH
         self._failure: BpfError | None = None
@@ -95,7 +97,7 @@ class MapScan:
             ffi.from_buffer(self._keys),
             ffi.from_buffer(self._values),
             count,
-            0,
+            self._flags,
         )
         if self._is_batched is None and error in _UNSUPPORTED:
             self._is_batched = False
@@ -138,7 +140,7 @@ class MapScan:
             ffi.from_buffer(self._values),
             elements.key_size,
             elements.value_size,
-            0,
+            self._flags,
             count,
         )
         done = count[0]

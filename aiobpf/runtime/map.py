@@ -6,6 +6,7 @@ What may take long (creating a large map, closing it) is awaited. What is not ab
 from __future__ import annotations
 
 import copy
+from functools import partial
 from types import GenericAlias
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast, final, overload
 
@@ -24,7 +25,7 @@ from aiobpf.runtime.element import STREAMED_TYPES, key_codec, value_codec
 from aiobpf.runtime.map_batch import Batches, numpy_arrays, take_all
 from aiobpf.runtime.map_cpu import lookup_cpu, update_cpu
 from aiobpf.runtime.map_handle import MapHandle
-from aiobpf.runtime.map_nested import lookup_inner, make_inner, open_inner
+from aiobpf.runtime.map_nested import lookup_inner, make_inner, open_inner, remove_inner
 from aiobpf.runtime.owner_key import OPENING_TYPES
 from aiobpf.uapi import MapFlags, MapType, UpdateFlags
 
@@ -196,15 +197,15 @@ class Map(MapHandle, Generic[K, V, W]):
         *cpu*: the value of that CPU alone, of a per-CPU map; the kernel copies no others (7.0).
         """
         try:
+            if cpu is not None:
+                raw = lookup_cpu(self, key, cpu, flags)
+                return default if raw is None else cast("PerCpuElement", self.value_codec).value.decode(raw)
             raw_key = (self._encode_key or self._key_encoder())(key)
         except CodecError as error:
             raise self._misfit(error) from error
         if self._holds_maps:
             inner = lookup_inner(self, raw_key, flags)
             return default if inner is None else inner
-        if cpu is not None:
-            raw = lookup_cpu(self, raw_key, cpu, flags)
-            return default if raw is None else cast("PerCpuElement", self.value_codec).value.decode(raw)
         raw = self.elements.lookup(raw_key, flags)
         return default if raw is None else (self._decode_value or self._value_decoder())(raw)
 
@@ -219,7 +220,7 @@ class Map(MapHandle, Generic[K, V, W]):
         """
         try:
             if cpu is not None:
-                update_cpu(self, self._raw_key(key), value, cpu, flags)
+                update_cpu(self, key, value, cpu, flags)
                 return
             raw_value = (self._encode_value or self._value_encoder())(value)
             raw_key = (self._encode_key or self._key_encoder())(key)
@@ -227,16 +228,21 @@ class Map(MapHandle, Generic[K, V, W]):
         except CodecError as error:
             raise self._misfit(error) from error
 
+    async def put(self, key: K, value: W, flags: int = UpdateFlags.ANY) -> None:
+        """`update` in a worker thread: for maps of maps, where it waits until no program uses what was there (RCU)."""
+        await in_worker(self.update, key, value, flags)
+
     @overload
-    def pop(self, key: K = ...) -> V: ...
+    def pop(self, key: K = ..., *, flags: int = 0) -> V: ...
     @overload
-    def pop(self, key: K = ..., *, default: D) -> V | D: ...
+    def pop(self, key: K = ..., *, default: D, flags: int = 0) -> V | D: ...
     @overload
-    def pop(self, key: K, default: D) -> V | D: ...
-    def pop(self, key: Any = _MISSING, default: Any = _MISSING) -> Any:
+    def pop(self, key: K, default: D, *, flags: int = 0) -> V | D: ...
+    def pop(self, key: Any = _MISSING, default: Any = _MISSING, *, flags: int = 0) -> Any:
         """Remove *key* and give its value, in one step of the kernel (hash maps since 5.14), else lookup and delete.
 
-        Without a key: the next value of a queue or stack. MapKeyError where there is none and no *default*.
+        Without a key: the next value of a queue or stack. MapKeyError where there is none and no *default*. *flags*:
+        `UpdateFlags.LOCK` reads it under the value's spin lock.
         """
         raw_key = self._no_key() if key is _MISSING else self._raw_key(key)
         if self._holds_maps:
@@ -247,7 +253,7 @@ class Map(MapHandle, Generic[K, V, W]):
                     return inner
                 inner.close()
         else:
-            raw = self._take(raw_key)
+            raw = self._take(raw_key, flags)
             if raw is not None:
                 return self.value_codec.decode(raw)
         if default is _MISSING:
@@ -270,13 +276,13 @@ class Map(MapHandle, Generic[K, V, W]):
     def _misfit(self, error: CodecError) -> CodecError:
         return CodecError(f"map {self.name!r}: {error}")
 
-    def _take(self, raw_key: bytes) -> bytes | None:
+    def _take(self, raw_key: bytes, flags: int) -> bytes | None:
         try:
-            return self.elements.lookup_and_delete(raw_key)
+            return self.elements.lookup_and_delete(raw_key, flags)
         except KernelError as error:
-            if self.is_keyless or error.errno not in kernel.UNSUPPORTED_ERRNOS:
+            if self.is_keyless or self.type in OPENING_TYPES or error.errno not in kernel.UNSUPPORTED_ERRNOS:
                 raise
-        raw = self.elements.lookup(raw_key)
+        raw = self.elements.lookup(raw_key, flags)
         # Where it is gone, someone else was quicker: it is theirs.
         return raw if raw is not None and self.elements.delete(raw_key) else None
 
@@ -319,12 +325,16 @@ class Map(MapHandle, Generic[K, V, W]):
         """
         return list(take_all(self))
 
-    def batches(self, size: int = 4096, *, take: bool = False) -> Batches[K, V]:
+    def batches(self, size: int = 4096, *, take: bool = False, flags: int = 0) -> Batches[K, V]:
         """``async for keys, values in m.batches()``: lists of at most about *size* elements, a checkpoint each.
 
         *take* removes them from the map as `pop_all` does, so that a loop that is left has lost none but what it got.
+        *flags*: `UpdateFlags.LOCK` reads each value under its spin lock. SpecError for taking from a map of maps, whose
+        maps may be gone by the time that their ids are read: `pop_all` opens each before.
         """
-        return Batches(self, size, takes=take)
+        if take and self._holds_maps:
+            raise SpecError(f"map {self.name!r} holds maps, which are opened before they are taken out: use pop_all()")
+        return Batches(self, size, takes=take, flags=flags)
 
     def update_many(self, items: Mapping[K, W] | Iterable[tuple[K, W]], flags: int = UpdateFlags.ANY) -> int:
         """Set many elements in as few system calls as the kernel allows; how many were set."""
@@ -385,9 +395,10 @@ class Map(MapHandle, Generic[K, V, W]):
 
         ``async with outer.create_inner(5, max_entries=100) as inner``: closing it leaves it in the outer map. *changes*
         are those to the spec of its inner maps: what must be alike, the kernel says (max_entries of an array, unless it
-        has INNER_MAP, 5.10). SpecError for a map whose spec is not known.
+        has INNER_MAP, 5.10). SpecError for a map whose spec is not known. One that is cancelled leaves nothing there.
         """
-        return Opening(lambda: in_worker(make_inner, self, key, contents, changes, dispose=Map.close))
+        take_back = partial(remove_inner, self, key)
+        return Opening(lambda: in_worker(make_inner, self, key, contents, changes, dispose=take_back))
 
     # --- queues, stacks and Bloom filters -----------------------------------------------------------------------------
 

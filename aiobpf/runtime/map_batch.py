@@ -31,9 +31,9 @@ class Batches(Generic[K, V]):
 
     __slots__ = ("_cursor", "_map")
 
-    def __init__(self, map_: Map[K, V, Any], size: int, *, takes: bool = False) -> None:
+    def __init__(self, map_: Map[K, V, Any], size: int, *, takes: bool = False, flags: int = 0) -> None:
         self._map = map_
-        self._cursor = map_.elements.scan(size, takes=takes)
+        self._cursor = map_.elements.scan(size, takes=takes, flags=flags)
 
     def __aiter__(self) -> Batches[K, V]:
         return self

@@ -15,9 +15,10 @@ if TYPE_CHECKING:
 _CPU_SHIFT = 32
 
 
-def lookup_cpu(map_: Map, raw_key: bytes, cpu: int, flags: int) -> bytes | None:
+def lookup_cpu(map_: Map, key: Any, cpu: int, flags: int) -> bytes | None:
     """The bytes of the value of *cpu*, or None; an older kernel gives all CPUs' to choose from."""
     element = _element(map_, cpu)
+    raw_key = map_.key_codec.encode(key)
     try:
         raw = map_.elements.lookup(raw_key, flags | UpdateFlags.CPU | cpu << _CPU_SHIFT)
     except KernelError as error:
@@ -30,9 +31,10 @@ def lookup_cpu(map_: Map, raw_key: bytes, cpu: int, flags: int) -> bytes | None:
     return None if raw is None else raw[at : at + element.value.size]
 
 
-def update_cpu(map_: Map, raw_key: bytes, value: Any, cpu: int, flags: int) -> None:
+def update_cpu(map_: Map, key: Any, value: Any, cpu: int, flags: int) -> None:
     """Set the value of *cpu*, and leave those of the others; NotSupportedError before 7.0."""
     element = _element(map_, cpu)
+    raw_key = map_.key_codec.encode(key)
     # The kernel reads one value. One that does not know the flag would read all before it says so.
     raw = element.value.encode(value).ljust(element.size, b"\0")
     try:

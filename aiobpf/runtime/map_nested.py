@@ -57,3 +57,9 @@ def make_inner(outer: Map, key: Any, contents: Mapping[Any, Any] | None, changes
         inner.close()
         raise
     return inner
+
+
+def remove_inner(outer: Map, key: Any, inner: Map) -> None:
+    """Take back what `make_inner` put there, for a caller who no longer waits for it."""
+    inner.close()
+    outer.elements.delete(outer.key_codec.encode(key))

@@ -111,6 +111,16 @@ async def one_map_and_program() -> None:
             await program.run(PACKET)
 
 
+async def maps_in_a_map() -> None:
+    inner = aiobpf.MapSpec(name="inner", type=aiobpf.MapType.HASH, key_size=4, value_size=8, max_entries=4)
+    outer = aiobpf.MapSpec(name="outer", type=aiobpf.MapType.HASH_OF_MAPS, key_size=4, max_entries=4, inner=inner)
+    async with aiobpf.Map.create(outer) as holder:
+        async with holder.create_inner(1, contents={1: 2}) as held:
+            await holder.put(2, held)
+        async for _ in holder.batches():
+            pass
+
+
 async def replace_under_a_link() -> None:
     async with (
         aiobpf.load(OBJECTS / "reload_first.bpf.o", programs=["on_packet", "on_syscall"]) as coll,
@@ -159,6 +169,7 @@ SCENARIOS = [
     stream_batches,
     stream_of_samples,
     one_map_and_program,
+    maps_in_a_map,
     replace_under_a_link,
     meet_every_object,
     meet_every_link,

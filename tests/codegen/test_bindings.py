@@ -16,6 +16,7 @@ import pytest
 import aiobpf
 from aiobpf.btf import codec
 from aiobpf.cli.commands import main
+from aiobpf.codegen import generate
 from aiobpf.errors import CodecError, SpecError
 from aiobpf.spec import Pinning
 from aiobpf.uapi import MapType
@@ -385,3 +386,27 @@ def test_wrong_use_is_said_in_one_line(tmp_path: Path, capsys: pytest.CaptureFix
     (tmp_path / "text.o").write_text("no object")
     assert main(["gen", str(tmp_path / "text.o")]) == 1
     assert f"{tmp_path / 'text.o'}: no ELF file" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("type_", "sizes", "expected"),
+    [
+        (MapType.DEVMAP, (4, 4), "aiobpf.Map[int, int, aiobpf.DevMapValue | str | int]"),
+        (MapType.DEVMAP_HASH, (4, 8), "aiobpf.Map[int, aiobpf.DevMapValue, aiobpf.DevMapValue | str | int]"),
+        (MapType.CPUMAP, (4, 8), "aiobpf.Map[int, aiobpf.CpuMapValue, aiobpf.CpuMapValue | int]"),
+        (MapType.SOCKMAP, (4, 8), "aiobpf.Map[int, int, typing.Any]"),
+        (MapType.CGROUP_ARRAY, (4, 4), "aiobpf.Map[int, int, typing.Any]"),
+        (MapType.STACK_TRACE, (4, 128), "aiobpf.Map[int, list[int], typing.Never]"),
+        (MapType.TASK_STORAGE, (4, 8), "aiobpf.Map[typing.Any, bytes, bytes | int]"),
+        (MapType.CGROUP_STORAGE, (16, 8), "aiobpf.Map[typing.Any, bytes, bytes | int]"),
+        (MapType.LPM_TRIE, (8, 8), "aiobpf.Map[bytes, bytes, bytes | int]"),
+        (MapType.BLOOM_FILTER, (0, 8), "aiobpf.Map[None, bytes, bytes | int]"),
+    ],
+    ids=lambda each: each.name if isinstance(each, MapType) else "",
+)
+def test_a_map_whose_type_says_what_it_holds_is_annotated_so(
+    type_: MapType, sizes: tuple[int, int], expected: str
+) -> None:
+    made = aiobpf.MapSpec(name="m", type=type_, key_size=sizes[0], value_size=sizes[1], max_entries=1)
+    spec = aiobpf.CollectionSpec(maps={"m": made})
+    assert f"    m: {expected}\n" in generate(spec, "Objects", object_file="x.bpf.o") + "\n"

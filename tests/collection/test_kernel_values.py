@@ -53,6 +53,9 @@ async def test_a_value_is_read_and_written_under_its_spin_lock() -> None:
         assert seen.lock.val == 0, "the kernel shows no lock"
         pairs.update(7, {"first": 2, "second": 3}, aiobpf.UpdateFlags.LOCK)
         assert (pairs[7].first, pairs[7].second) == (2, 3)
+        async for keys, values in pairs.batches(flags=aiobpf.UpdateFlags.LOCK):
+            assert (keys, [each.second for each in values]) == ([7], [3])
+        assert pairs.pop(7, flags=aiobpf.UpdateFlags.LOCK).first == 2
 
 
 async def test_addresses_of_kernel_symbols_are_put_in() -> None:

@@ -13,7 +13,7 @@ import pytest
 
 import aiobpf
 from aiobpf import CgroupStorageKey, kernel
-from aiobpf.errors import CodecError, KernelError, VerifierError
+from aiobpf.errors import CodecError, KernelError, SpecError, VerifierError
 from aiobpf.link import Cgroup
 from aiobpf.uapi import AttachType
 
@@ -102,7 +102,16 @@ async def test_a_program_counts_in_what_hangs_on_a_task() -> None:
             tasks[child.pid] = 1
         with pytest.raises(CodecError, match="it takes a process id or an object with the fileno"):
             tasks["init"] = 1
-        assert len(os.listdir("/proc/self/fd")) == before
+        with pytest.raises(CodecError, match="map 'tasks'"):
+            tasks[os.getpid()] = "many"
+        for use in (lambda: tasks.get(os.getpid(), cpu=0), lambda: tasks.update(os.getpid(), 1, cpu=0)):
+            with pytest.raises(SpecError, match="one value for all CPUs"):
+                use()
+        with pytest.raises(CodecError, match="map 'tasks'"):
+            tasks.update_many([(os.getpid(), 1), (os.getpid(), "many")])
+        assert tasks.pop(os.getpid()) == 1
+        assert tasks.pop(os.getpid(), None) is None
+        assert len(os.listdir("/proc/self/fd")) == before, "whatever was opened for a key is closed"
 
 
 @pytest.mark.requires("cgroup local storage")

@@ -376,9 +376,15 @@ async def test_an_inner_map_is_made_where_it_is_held() -> None:
             inner[2] = 22
         async with holder[5] as again:
             assert (again[1], again[2], again.name) == (11, 22, "five")
+        async with Map.create(INNER) as six:
+            await holder.put(6, six)
+        async with holder.pop(6) as six:
+            assert six[0] == 0
         with pytest.raises(KernelError):  # of another size
             await holder.create_inner(6, max_entries=100)
         assert 6 not in holder
+        with pytest.raises(SpecError, match=r"use pop_all\(\)"):
+            holder.batches(take=True)
         for key, held in holder.pop_all():
             assert (key, held[2]) == (5, 22)
             held.close()
