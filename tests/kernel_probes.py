@@ -501,3 +501,42 @@ def takes_xdp_fragments() -> bool:
     except (KernelError, NotSupportedError):
         return False
     return True
+
+
+@functools.cache
+def reads_program_output() -> bool:
+    """Whether programs have streams that can be read."""
+    from aiobpf import asm
+    from aiobpf.errors import NotSupportedError
+    from aiobpf.kernel.program_output import STDOUT, read_program_output
+    from aiobpf.kernel.programs import load_program
+    from aiobpf.uapi import ProgramType
+
+    code = asm.Instructions([asm.mov(asm.R0, 0), asm.exit_()]).encode()
+    with load_program(ProgramType.SOCKET_FILTER, code) as program:
+        try:
+            read_program_output(program, STDOUT)
+        except NotSupportedError:
+            return False
+    return True
+
+
+@functools.cache
+def printing_gives() -> int:
+    """What a program gets for printing to its own stream: 0, or -errno (-EOPNOTSUPP without the kfunc)."""
+    import anyio
+
+    import aiobpf
+
+    async def run() -> int:
+        path = Path(__file__).parent / "objects" / "kernel_log.bpf.o"
+        async with aiobpf.load(path, programs=["to_streams"]) as coll:
+            await coll.programs["to_streams"].run()
+            return int(coll.variables["printed"].value)
+
+    return anyio.run(run)
+
+
+def cannot_print() -> str | None:
+    gives = printing_gives()
+    return f"bpf_stream_printk gives {errno.errorcode.get(-gives, gives)}" if gives in {-errno.ENOMEM, -7} else None

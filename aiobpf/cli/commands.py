@@ -44,6 +44,7 @@ COMMANDS = (
     Command("link", "list and show what hangs where, and take it off", "aiobpf.cli.link"),
     Command("btf", "list, show and dump the types in the kernel", "aiobpf.cli.btf"),
     Command("features", "show what the running kernel can do", "aiobpf.cli.features"),
+    Command("log", "show what programs print", "aiobpf.cli.log"),
     Command("explain", "say what a verifier's log means", "aiobpf.cli.explain"),
 )
 

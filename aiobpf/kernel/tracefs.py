@@ -75,6 +75,11 @@ class Tracefs:
                     raise BpfError(f"tracefs {name} does not end")
         return b"".join(parts).decode(errors="replace")
 
+    def open_pipe(self, instance: str | None = None) -> OwnedFd:
+        """A descriptor of ``trace_pipe``, of an instance's if one is given: reading takes what is there, EAGAIN where
+        nothing is. KernelError: EBUSY where an instance's is read already."""
+        return self._open(f"instances/{instance}/trace_pipe" if instance else "trace_pipe", os.O_RDONLY | os.O_NONBLOCK)
+
     def append(self, name: str, line: str) -> None:
         """Write one line to a file; the kernel's answer to it is the error. Never retried: it may have been taken."""
         data = line.encode() + b"\n"

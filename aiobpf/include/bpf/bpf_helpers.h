@@ -235,11 +235,27 @@ static __always_inline void bpf_tail_call_static(void *ctx, const void *map, con
 		   ___bpf_printk_few, ___bpf_printk_few, ___bpf_printk_few, ___bpf_printk_few)
 #define bpf_printk(format, args...) ___bpf_printk_by(args)(format, ##args)
 
+/* To the program's own streams (BPF_STDOUT 1, BPF_STDERR 2), under each name and prototype that the kfunc has had:
+   6.17; 6.18; 7.0, where the verifier passes the program. Nothing where there is none. */
+extern int bpf_stream_vprintk___aux(int stream, const char *fmt__str, const void *args, __u32 len__sz,
+				    void *aux__prog) __weak __ksym;
+extern int bpf_stream_vprintk_impl(int stream, const char *fmt__str, const void *args, __u32 len__sz,
+				   void *aux__prog) __weak __ksym;
+extern int bpf_stream_vprintk___implicit(int stream, const char *fmt__str, const void *args, __u32 len__sz) __weak __ksym;
+
 #define bpf_stream_printk(stream, format, args...)                                                                     \
 	({                                                                                                             \
 		static const char ___format[] = format;                                                                \
 		___bpf_values(___values, args);                                                                        \
-		bpf_stream_vprintk(stream, ___format, ___values, ___bpf_narg(args) * 8);                               \
+		__u32 ___size = ___bpf_narg(args) * 8;                                                                 \
+		int ___printed = -95; /* EOPNOTSUPP */                                                                 \
+		if (bpf_ksym_exists(bpf_stream_vprintk___implicit))                                                    \
+			___printed = bpf_stream_vprintk___implicit(stream, ___format, ___values, ___size);             \
+		else if (bpf_ksym_exists(bpf_stream_vprintk_impl))                                                     \
+			___printed = bpf_stream_vprintk_impl(stream, ___format, ___values, ___size, (void *)0);        \
+		else if (bpf_ksym_exists(bpf_stream_vprintk___aux))                                                    \
+			___printed = bpf_stream_vprintk___aux(stream, ___format, ___values, ___size, (void *)0);       \
+		___printed;                                                                                            \
 	})
 
 /* --- kfuncs that loops are made of (since 6.4) --------------------------------------------------------------------- */
