@@ -67,7 +67,8 @@ def compile_source(clang: str, source: Path, target: str, output: Path) -> None:
     subprocess.run(
         [
             clang, "-target", target, "-mcpu=v3", "-O2", *debug, "-Wall", "-Werror", "-nostdinc", "-I", str(INCLUDE),
-            "-D__TARGET_ARCH_x86", "-fdebug-compilation-dir=.", "-c", source.name, "-o", str(output),
+            "-D__TARGET_ARCH_x86", "-fdebug-compilation-dir=.", f"-ffile-prefix-map={INCLUDE}=include",
+            "-c", source.name, "-o", str(output),
         ],
         check=True,
         cwd=source.parent,

@@ -84,7 +84,7 @@ async def test_a_kernel_without_program_streams_says_so() -> None:
 
 
 @pytest.mark.requires("bounded loops")
-async def test_a_ring_buffer_of_messages_has_levels_that_are_set_while_it_runs(
+async def test_a_ring_buffer_of_messages_has_levels_that_can_be_changed(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     async with aiobpf.load(OBJECT, programs=["to_ring"]) as coll, coll.stream("messages") as events:
