@@ -18,6 +18,7 @@ from tests.kernel_probes import (
     has_cgroup_preorder,
     has_connection_tracking_functions,
     has_exclusive_maps,
+    has_iterator,
     has_kernel_function,
     has_kprobe_links,
     has_map_flag,
@@ -32,6 +33,7 @@ from tests.kernel_probes import (
     has_tp_btf_links,
     has_trampolines,
     has_uprobe_sessions,
+    has_user_rings,
     knows_helper,
     lets_call,
     makes_netkit,
@@ -141,6 +143,11 @@ FEATURES = {
     "modules": Feature((5, 11), tells_types_of_modules, modules_are_not_loaded),
     "a module's variable": Feature((6, 12), has_module_variable, lambda: "no x_tables, or built in"),
     "connection tracking kfuncs": Feature((6, 2), has_connection_tracking_functions),
+    "iterators of mappings": Feature((5, 12), lambda: has_iterator("task_vma")),
+    "iterators of symbols": Feature((6, 0), lambda: has_iterator("ksym")),
+    "iterators of cgroups": Feature((6, 1), lambda: has_iterator("cgroup")),
+    "iterators of one task": Feature((6, 1), lambda: has_iterator("cgroup")),  # both came with 6.1
+    "user ring buffers": Feature((6, 1), has_user_rings),
     "kernel variables": Feature((0, 0), tells_of_variables, lambda: "they need CONFIG_KALLSYMS_ALL and a newer pahole"),
     "kernel configuration": Feature((0, 0), tells_its_configuration, lambda: "no configuration file is installed"),
 }

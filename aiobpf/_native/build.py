@@ -10,7 +10,7 @@ from pathlib import Path
 
 from cffi import FFI
 
-UNITS = ["syscalls", "maps", "ring", "perf", "memory", "atomics", "btf_index", "btf_copy"]
+UNITS = ["syscalls", "maps", "ring", "user_ring", "perf", "memory", "atomics", "btf_index", "btf_copy"]
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent

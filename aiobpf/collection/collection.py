@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from aiobpf.kernel.btf import KernelBtfCache
     from aiobpf.kernel.tokens import TokenSource
     from aiobpf.runtime.kconfig_values import Kconfig
-    from aiobpf.stream import PerfBuffer, RingBuffer
+    from aiobpf.stream import PerfBuffer, RingBuffer, Rows
 
     Source = CollectionSpec | str | PathLike[str] | bytes
 
@@ -254,6 +254,34 @@ class Collection:
         if map_.type == MapType.PERF_EVENT_ARRAY:
             return PerfBuffer(map_, type, **options)
         raise SpecError(f"map {name!r} is a {map_.type.name} map; events come from RINGBUF and PERF_EVENT_ARRAY maps")
+
+    def rows(self, name: str, kind: Any = None, *, type: Any = str, **options: Any) -> Opening[Rows[Any]]:  # noqa: A002
+        """One pass of the iterator *name*: ``async with coll.rows("tasks", type="struct task_row") as rows``.
+
+        Attached where its section says, or by *kind* (``Iter("task", pid=...)``), only to be read. *type* and the
+        options are those of `aiobpf.stream.Rows`, types being looked up in the object; by default lines of text.
+        """
+        self._open()
+        program = self.programs[name]
+        types = self.spec.types
+
+        async def open_rows() -> Rows[Any]:
+            from aiobpf.stream import Rows
+
+            link = await program.attach(kind)
+            try:
+                rows: Rows[Any] = await Rows(link, type, types=types, **options).open()
+            except BaseException:
+                await link.aclose()
+                raise
+            try:
+                await link.aclose()  # the iterator goes on without it
+            except BaseException:
+                await rows.aclose()
+                raise
+            return rows
+
+        return Opening(open_rows)
 
     def bind(self, cls: type[B]) -> B:
         """An object of the user's typed class, filled by the names and types of its annotations.

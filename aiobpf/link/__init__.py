@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from aiobpf.link.cgroup import Cgroup as Cgroup
     from aiobpf.link.cgroup import CgroupMode as CgroupMode
     from aiobpf.link.direction import Direction as Direction
+    from aiobpf.link.iterator import CgroupOrder as CgroupOrder
+    from aiobpf.link.iterator import Iter as Iter
     from aiobpf.link.kprobe import Kprobe as Kprobe
     from aiobpf.link.kprobe import Kretprobe as Kretprobe
     from aiobpf.link.kprobe_multi import KprobeMulti as KprobeMulti
@@ -68,6 +70,7 @@ _HOMES = {
     "anchor": "After Anchor Before First Last Replace",
     "cgroup": "Cgroup CgroupMode",
     "direction": "Direction",
+    "iterator": "CgroupOrder Iter",
     "kprobe": "Kprobe Kretprobe",
     "kprobe_multi": "KprobeMulti KprobeSession KretprobeMulti",
     "ksyscall": "Kretsyscall Ksyscall",

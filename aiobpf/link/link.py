@@ -193,6 +193,13 @@ class Link:
                 ) from error
             raise
 
+    def open(self) -> OwnedFd:
+        """A new iterator of an `Iter` link, to read the objects from their beginning; the caller closes it.
+
+        `aiobpf.stream.Rows` takes the link and does this itself. Raises KernelError (EINVAL for links of other kinds).
+        """
+        return kernel.iter_create(self._fd(), subject=f"an iterator of {self!r}")
+
     async def detach(self) -> None:
         """Take the program off the hook now, even if the link is pinned or open elsewhere; then still close this.
 

@@ -28,6 +28,7 @@ KINDS: Final[Mapping[str, tuple[str, str]]] = {
     "fexit": ("tracing", "Fexit"),
     "flow_dissector": ("netns", "FlowDissector"),
     "freplace": ("tracing", "Freplace"),
+    "iter": ("iterator", "Iter"),
     "kprobe": ("kprobe", "Kprobe"),
     "kprobe.multi": ("kprobe_multi", "KprobeMulti"),
     "kprobe.session": ("kprobe_multi", "KprobeSession"),
@@ -68,7 +69,6 @@ _NOT_YET: Final = frozenset(
         "fmod_ret",
         "fsession",
         "fsession.multi",
-        "iter",
         "lsm",
         "usdt",
     }

@@ -9,8 +9,10 @@ from aiobpf.stream.log_routing import log_to
 from aiobpf.stream.perf_buffer import PerfBuffer
 from aiobpf.stream.program_output import ProgramOutput
 from aiobpf.stream.ring_buffer import RingBuffer
+from aiobpf.stream.rows import RowBatches, Rows
 from aiobpf.stream.stats import StreamStats
 from aiobpf.stream.trace_pipe import TracePipe
+from aiobpf.stream.user_ring_buffer import Reservation, UserRingBuffer, UserRingStats
 
 __all__ = [
     "Batch",
@@ -19,8 +21,13 @@ __all__ = [
     "LogLine",
     "PerfBuffer",
     "ProgramOutput",
+    "Reservation",
     "RingBuffer",
+    "RowBatches",
+    "Rows",
     "StreamStats",
     "TracePipe",
+    "UserRingBuffer",
+    "UserRingStats",
     "log_to",
 ]

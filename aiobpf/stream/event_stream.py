@@ -6,7 +6,6 @@ import contextlib
 import operator
 import time
 import warnings
-import weakref
 from abc import abstractmethod
 from collections import deque
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, Literal, Self, TypedDict, TypeVar, final
@@ -20,6 +19,7 @@ from aiobpf.stream.batch import Batch, join
 from aiobpf.stream.batch_memory import BatchMemory
 from aiobpf.stream.event_type import EventMap, resolve_event_type
 from aiobpf.stream.program_losses import LossCounter, ProgramLosses, check_counter
+from aiobpf.stream.readers import claim, unclaim
 from aiobpf.stream.readiness import Readiness, readiness
 from aiobpf.stream.short_records import batches_of
 from aiobpf.stream.stats import StreamStats
@@ -51,9 +51,6 @@ FINISH_PATIENCE_S: Final = 0.1
 REFRESH_S: Final = 1.0
 
 ALL: Final = (1 << 32) - 1
-
-_read_here: weakref.WeakValueDictionary[int, EventStream[Any]] = weakref.WeakValueDictionary()
-"""The streams of this process by the kernel's id of their map."""
 
 
 class StreamOptions(TypedDict, total=False):
@@ -177,14 +174,11 @@ class EventStream(Generic[T]):
         return self
 
     def _claim(self, map_id: int) -> None:
-        # The consumer position, or the slots for perf events, belong to the map: two streams would take each other's.
-        if _read_here.setdefault(map_id, self) is not self:
-            raise SpecError(f"{self._what} is read by another stream of this process: it has one reader at a time")
+        claim(map_id, self, self._what)
         self._claimed = map_id
 
     def _unclaim(self) -> None:
-        if self._claimed is not None and _read_here.get(self._claimed) is self:
-            del _read_here[self._claimed]
+        unclaim(self._claimed, self)
         self._claimed = None
 
     async def aclose(self) -> None:

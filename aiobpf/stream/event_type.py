@@ -96,10 +96,15 @@ def resolve_event_type(map: EventMap, type: Type | str | builtins.type[Any] | Un
     if not isinstance(type, builtins.type):
         if map.value_type is not None and get_origin(type) in {list, UnionType}:
             return _event_type(map, map.value_type, type)
-        raise SpecError(f"map {map.name!r}: {type!r} is no event type: a BTF type, its name or a class is needed")
+        raise SpecError(f"{_what(map)}: {type!r} is no event type: a BTF type, its name or a class is needed")
     if type is builtins.bytes:
         return BYTES
     return _event_type(map, _of_class(map, type), type)
+
+
+def _what(map: EventMap) -> str:  # noqa: A002
+    what: str = getattr(map, "what", "")  # where rows of an iterator are looked up there is no map
+    return what or f"map {map.name!r}"
 
 
 def _event_type(map: EventMap, type: Type, python_type: object = None) -> EventType:  # noqa: A002
@@ -109,10 +114,10 @@ def _event_type(map: EventMap, type: Type, python_type: object = None) -> EventT
         made = codec(type, python_type=python_type)
         minimum, is_open_ended = _shape(type)
     except (BtfError, CodecError) as error:
-        error.add_note(f"as the event type of map {map.name!r}")
+        error.add_note(f"as the event type of {_what(map)}")
         raise
     if made.size == 0 and not is_open_ended:
-        raise SpecError(f"map {map.name!r}: {made.name} has no bytes and cannot be an event type")
+        raise SpecError(f"{_what(map)}: {made.name} has no bytes and cannot be an event type")
     # A class that leaves out the array at the end still takes records that stop in it: rows are filled up.
     keyword = next((each for each, kind in _KINDS.items() if isinstance(type, kind)), "")
     return EventType(
@@ -122,13 +127,13 @@ def _event_type(map: EventMap, type: Type, python_type: object = None) -> EventT
 
 def _by_name(map: EventMap, name: str) -> Type:  # noqa: A002
     if map.types is None:
-        raise SpecError(f"map {map.name!r}: there is no BTF to look {name!r} up in; give a BTF type")
+        raise SpecError(f"{_what(map)}: there is no BTF to look {name!r} up in; give a BTF type")
     keyword, _, rest = name.strip().partition(" ")
     kind = _KINDS.get(keyword)
     try:
         return map.types.by_name(name.strip()) if kind is None else map.types.by_name(rest.strip(), kind)
     except BtfError as error:
-        error.add_note(f"as the event type of map {map.name!r}")
+        error.add_note(f"as the event type of {_what(map)}")
         raise
 
 
@@ -145,7 +150,7 @@ def _of_class(map: EventMap, cls: builtins.type[Any]) -> Type:  # noqa: A002
         if len(found) == 1:
             return found[0]
     raise SpecError(
-        f"map {map.name!r} has no BTF value type, and its object no one struct {cls.__name__} or {snake}: "
+        f"{_what(map)} has no BTF value type, and its object no one struct {cls.__name__} or {snake}: "
         f"name it, as {cls.__name__}.__btf_type__ = 'struct ...'"
     )
 

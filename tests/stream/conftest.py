@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import struct
+import subprocess
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,7 @@ from aiobpf.uapi import MapType, ProgramType
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from aiobpf.btf import Btf
 
@@ -328,3 +330,13 @@ def fake_ring() -> Iterator[FakeRing]:
     fake = FakeRing()
     yield fake
     fake.close()
+
+
+@pytest.fixture
+def bpffs(tmp_path: Path) -> Iterator[Path]:
+    """A bpffs of the test's own."""
+    where = tmp_path / "bpffs"
+    where.mkdir()
+    subprocess.run(["mount", "-t", "bpf", "bpf", str(where)], check=True)
+    yield where
+    subprocess.run(["umount", str(where)], check=True)
