@@ -177,15 +177,24 @@ def _full_range_offsets(token: FdLike | None) -> bool:
 
 
 def _uprobe_multi(token: FdLike | None) -> bool:
+    return _uprobe_multi_answer(token, pid=0) == errno.EBADF  # it looked at the file, which is none
+
+
+def _uprobe_multi_process(token: FdLike | None) -> bool:
+    # Who takes any pid, and looks at the file then, watches one thread alone (46ba0e49b642, in stable kernels too).
+    return _uprobe_multi(token) and _uprobe_multi_answer(token, pid=(1 << 32) - 1) == errno.EINVAL
+
+
+def _uprobe_multi_answer(token: FdLike | None, pid: int) -> int | None:
     kind = AttachType.TRACE_UPROBE_MULTI
     with load_program(ProgramType.KPROBE, RETURN_0, expected_attach_type=kind, token=token) as program:
         try:
-            link_uprobe_multi(program, "/", [0]).close()
+            link_uprobe_multi(program, "/", [0], pid=pid).close()
         except KernelError as error:
-            if error.errno == errno.EBADF:  # it looked at the file, which is none
-                return True
-            raise
-    return True
+            if error.errno in {errno.EPERM, errno.EACCES}:
+                raise
+            return error.errno
+    return None
 
 
 def _arg_ctx_tag(token: FdLike | None) -> OwnedFd:
@@ -234,6 +243,7 @@ PROBES: Mapping[str, Callable[[FdLike | None], OwnedFd | bool]] = {
     "UPROBE_MULTI": _uprobe_multi,
     "ISA_V2": _isa_v2,
     "ISA_V3": _isa_v3,
+    "UPROBE_MULTI_PROCESS": _uprobe_multi_process,
     "ISA_V4": _isa_v4,
     "BOUNDED_LOOPS": _bounded_loops,
     "LARGE_PROGRAMS": _large_programs,

@@ -101,6 +101,8 @@ class Feature(Enum):
     ARG_CTX_TAG = "6.8"
     TOKEN = "6.9"
     MAY_GOTO = "6.9+"
+    UPROBE_MULTI_PROCESS = "6.10"
+    """uprobe.multi links that watch all threads of a process, where they are told to watch it."""
     LOAD_ACQUIRE = "6.15"
     FULL_RANGE_OFFSETS = "7.0"
     """Offsets above 512 MiB in a load of a map value's address."""

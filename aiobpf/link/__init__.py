@@ -63,6 +63,9 @@ if TYPE_CHECKING:
     from aiobpf.link.uprobe_multi import UprobeMulti as UprobeMulti
     from aiobpf.link.uprobe_multi import UprobeSession as UprobeSession
     from aiobpf.link.uprobe_multi import UretprobeMulti as UretprobeMulti
+    from aiobpf.link.usdt import Usdt as Usdt
+    from aiobpf.link.usdt_sites import UsdtSite as UsdtSite
+    from aiobpf.link.usdt_sites import usdt_probes as usdt_probes
     from aiobpf.link.xdp import Xdp as Xdp
     from aiobpf.link.xdp import XdpMode as XdpMode
 
@@ -93,6 +96,8 @@ _HOMES = {
     "tracing": "Fentry Fexit Freplace TpBtf",
     "uprobe": "Uprobe Uretprobe",
     "uprobe_multi": "UprobeMulti UprobeSession UretprobeMulti",
+    "usdt": "Usdt",
+    "usdt_sites": "UsdtSite usdt_probes",
     "xdp": "Xdp XdpMode",
 }
 _MODULES = {name: module for module, names in _HOMES.items() for name in names.split()}

@@ -54,6 +54,7 @@ KINDS: Final[Mapping[str, tuple[str, str]]] = {
     "uprobe.session": ("uprobe_multi", "UprobeSession"),
     "uretprobe": ("uprobe", "Uretprobe"),
     "uretprobe.multi": ("uprobe_multi", "UretprobeMulti"),
+    "usdt": ("usdt", "Usdt"),
     "xdp": ("xdp", "Xdp"),
 }
 """The module and class whose ``parse`` reads a section of each kind (the `kind` column of `aiobpf.spec.sections`).
@@ -70,7 +71,6 @@ _NOT_YET: Final = frozenset(
         "fsession",
         "fsession.multi",
         "lsm",
-        "usdt",
     }
 )
 

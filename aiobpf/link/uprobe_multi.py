@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from aiobpf.runtime.program import Program
     from aiobpf.spec import ProgramSpec
 
-_NO_PROCESS = (1 << 32) - 1  # the pid -1
-
 
 def _names(value: str | Iterable[str]) -> tuple[str, ...]:
     return (value,) if isinstance(value, str) else tuple(value)
@@ -170,7 +168,11 @@ def hang_on_places(
 ) -> kernel.OwnedFd:
     """A uprobe.multi link of *program* on *places* of the file at *path*; blocks. 0 is this process, None every one."""
     process = 0 if pid is None else pid or os.getpid()
-    if process and not filters_processes(program, attach_type):
+    if (
+        process
+        and features.may_support(Feature.UPROBE_MULTI)
+        and not features.may_support(Feature.UPROBE_MULTI_PROCESS)
+    ):
         raise NotSupportedError(
             f"{subject}: uprobe.multi of one process",
             "6.10",
@@ -190,16 +192,6 @@ def hang_on_places(
         )
     except KernelError as error:
         raise _explained(error, program, attach_type, process, subject) from error
-
-
-def filters_processes(program: Program, attach_type: AttachType = AttachType.TRACE_UPROBE_MULTI) -> bool:
-    """Whether a link of one process sees all its threads: not before 6.10. True where the kernel has no such links."""
-    try:
-        # "/" is no file that can be probed (EBADF); a kernel that is right looks at the pid before it (EINVAL).
-        kernel.link_uprobe_multi(program, "/", [1], pid=_NO_PROCESS, attach_type=attach_type).close()
-    except KernelError as error:
-        return error.errno != errno.EBADF
-    return True
 
 
 def _explained(error: KernelError, program: Program, attach_type: AttachType, pid: int, subject: str) -> Exception:

@@ -18,7 +18,7 @@ from aiobpf.uapi import ProgramType
 from aiobpf.uapi.newer import member
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from os import PathLike
     from types import TracebackType
 
@@ -48,6 +48,7 @@ class Program:
         "pin_path",
         "spec",
         "type",
+        "uses",
     )
 
     def __init__(
@@ -69,6 +70,9 @@ class Program:
         self.pin_path: str | None = None
         """Where it was pinned, or found."""
         self._owned_maps: tuple[Map, ...] = ()
+        self.uses: Mapping[str, Map] = {}
+        """The maps that its instructions refer to, by the names there; they are owned by whoever made them. Empty for a
+        program that was not loaded here."""
         self.links: WeakSet[Any] = WeakSet()
         """The links that it hangs by, as far as this object made them."""
         self._id = 0

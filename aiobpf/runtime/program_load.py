@@ -107,7 +107,7 @@ class Prepared:
     def load(self, maps: Mapping[str, Map]) -> Program:
         """Ask the verifier; VerifierError, MissingPrivilegeError or NotSupportedError name the program."""
         spec, context, instructions = self.spec, self._context, self._instructions
-        _put_maps(instructions, spec, maps)
+        uses = _put_maps(instructions, spec, maps)
         fd, log = Submission(
             spec,
             instructions,
@@ -121,12 +121,20 @@ class Prepared:
             member=self._member,
             token=context.token,
         ).load()
-        return Program(fd, name=spec.name, type=spec.type, spec=spec, log=log)
+        program = Program(fd, name=spec.name, type=spec.type, spec=spec, log=log)
+        program.uses = uses
+        return program
 
 
-def _put_maps(instructions: Instructions, spec: ProgramSpec, maps: Mapping[str, Map]) -> None:
-    """The fd of its map into each instruction that loads one; a map that travels on the instruction counts first."""
+def _put_maps(instructions: Instructions, spec: ProgramSpec, maps: Mapping[str, Map]) -> dict[str, Map]:
+    """The fd of its map into each instruction that loads one; a map that travels on the instruction counts first.
+
+    What comes back is the maps by the names that the instructions have for them.
+    """
+    used: dict[str, Map] = {}
     for index, map_ in list(instructions.with_key(MAP)):
+        reference = instructions.get_metadata(index, REFERENCE)
+        used[map_.name if reference is None else reference.name] = map_
         _put_fd(instructions, index, map_)
     for index, extern in list(instructions.with_key(EXTERN)):
         if extern.kind is ExternKind.KCONFIG:
@@ -135,6 +143,7 @@ def _put_maps(instructions: Instructions, spec: ProgramSpec, maps: Mapping[str, 
                     f"program {spec.name!r} refers to {extern.name}, but its collection has no {KCONFIG} map"
                 )
             instructions.patch(index, src=asm.Pseudo.MAP_VALUE, constant=extern.offset << 32)
+            used[KCONFIG] = maps[KCONFIG]
             _put_fd(instructions, index, maps[KCONFIG])
     done = {index for index, _ in instructions.with_key(MAP)}
     done |= {index for index, extern in instructions.with_key(EXTERN) if extern.kind is not ExternKind.MAP}
@@ -143,7 +152,9 @@ def _put_maps(instructions: Instructions, spec: ProgramSpec, maps: Mapping[str, 
             continue
         if reference.name not in maps:
             raise _missing_map(spec, instructions, index, reference.name)
+        used[reference.name] = maps[reference.name]
         _put_fd(instructions, index, maps[reference.name])
+    return used
 
 
 def _missing_map(spec: ProgramSpec, instructions: Instructions, index: int | None, name: str) -> UnresolvedSymbolError:

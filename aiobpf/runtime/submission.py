@@ -9,9 +9,10 @@ from attrs import evolve, frozen
 
 from aiobpf import asm, kernel
 from aiobpf.errors import KernelError, NotSupportedError, VerifierError, kernel_error
-from aiobpf.kernel import Feature, features
+from aiobpf.kernel import Feature, Supported, features
 from aiobpf.kernel.first_kernels import PROGRAM_TYPES_SINCE, missing_attach_type
-from aiobpf.uapi import ProgramFlags, ProgramType
+from aiobpf.spec.sections import parse_section
+from aiobpf.uapi import AttachType, ProgramFlags, ProgramType
 
 if TYPE_CHECKING:
     from aiobpf.kernel import OwnedFd
@@ -157,7 +158,13 @@ class Submission:
     def _expected_attach_type(self) -> int:
         if self.member is not None:
             return self.member
-        return (self.spec.attach_type or 0) if self.has_attach_type else 0
+        if not self.has_attach_type:
+            return 0
+        if self.spec.attach_type is None and parse_section(self.spec.section).kind == "usdt":
+            # One link for all places of a probe. The kernel binds a program to that kind of link when it is loaded.
+            answer = features.kernel_features(self.token).probe(Feature.UPROBE_MULTI_PROCESS)
+            return AttachType.TRACE_UPROBE_MULTI if answer == Supported() else 0
+        return self.spec.attach_type or 0
 
     # --- refusals -----------------------------------------------------------------------------------------------------
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -19,6 +20,7 @@ HERE = Path(__file__).parent
 REPOSITORY = HERE.parent.parent
 FOLDERS = (HERE, HERE / "linking", REPOSITORY / "aiobpf" / "programs", REPOSITORY / "examples")
 INCLUDE = REPOSITORY / "aiobpf" / "include"
+SYSTEM_HEADERS = {"usdt_libbpf"}  # libbpf's and the C library's (Debian: libbpf-dev, libc6-dev)
 WITHOUT_BTF = {"legacy_extra", "legacy_maps", "no_btf"}
 BIG_ENDIAN = {
     "arena",
@@ -61,12 +63,20 @@ def sources() -> list[Path]:
     return [source for folder in FOLDERS for source in sorted(folder.glob("*.bpf.c"))]
 
 
+def headers(source: Path) -> list[str]:
+    """The compiler's options for where headers are."""
+    if name_of(source) not in SYSTEM_HEADERS:
+        return ["-nostdinc", "-I", str(INCLUDE)]
+    machine = f"/usr/include/{sysconfig.get_config_var('MULTIARCH')}"
+    return ["-ffile-prefix-map=/usr/include=include", "-idirafter", "/usr/include", "-idirafter", machine]
+
+
 def compile_source(clang: str, source: Path, target: str, output: Path) -> None:
     """Compile one source; CalledProcessError if the compiler refuses."""
     debug = [] if name_of(source) in WITHOUT_BTF else ["-g"]
     subprocess.run(
         [
-            clang, "-target", target, "-mcpu=v3", "-O2", *debug, "-Wall", "-Werror", "-nostdinc", "-I", str(INCLUDE),
+            clang, "-target", target, "-mcpu=v3", "-O2", *debug, "-Wall", "-Werror", *headers(source),
             "-D__TARGET_ARCH_x86", "-fdebug-compilation-dir=.", f"-ffile-prefix-map={INCLUDE}=include",
             "-c", source.name, "-o", str(output),
         ],

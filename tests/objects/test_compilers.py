@@ -12,7 +12,7 @@ import pytest
 
 from aiobpf.elf import read_spec
 from aiobpf.uapi import MapType
-from tests.objects.build import INCLUDE, WITHOUT_BTF, name_of, sources
+from tests.objects.build import WITHOUT_BTF, headers, name_of, sources
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -48,7 +48,7 @@ def command(name: str) -> tuple[str, ...]:
 def compiled(name: str, source: Path, folder: Path, target: str) -> CollectionSpec:
     output = folder / f"{name}.bpf.o"
     debug = [] if name_of(source) in WITHOUT_BTF else ["-g"]
-    options = ["-mcpu=v3", "-O2", *debug, "-nostdinc", "-I", str(INCLUDE), "-D__TARGET_ARCH_x86"]
+    options = ["-mcpu=v3", "-O2", *debug, *headers(source), "-D__TARGET_ARCH_x86"]
     arguments = [*command(name), "-target", target, *options, "-c", source.name, "-o", str(output)]
     done = subprocess.run(arguments, cwd=source.parent, capture_output=True, text=True, check=False)
     assert not done.returncode, done.stderr
