@@ -34,6 +34,7 @@ from tests.kernel_probes import (
     has_trampolines,
     has_uprobe_sessions,
     has_user_rings,
+    is_locked_down,
     knows_helper,
     lets_call,
     makes_netkit,
@@ -51,6 +52,7 @@ from tests.kernel_probes import (
     tells_its_configuration,
     tells_of_variables,
     tells_types_of_modules,
+    writes_to_user_memory,
 )
 
 if TYPE_CHECKING:
@@ -137,6 +139,9 @@ FEATURES = {
     "one CPU's value": Feature((7, 0), has_one_cpu_value),
     "work queues": Feature((6, 10), lambda: has_kernel_function("bpf_wq_init")),
     "XDP in fragments": Feature((5, 18), takes_xdp_fragments),
+    "writes to user memory": Feature((4, 8), writes_to_user_memory, is_locked_down),
+    "exceptions": Feature((6, 7), lambda: has_kernel_function("bpf_throw")),
+    "open-coded iterators": Feature((6, 4), lambda: has_kernel_function("bpf_iter_num_new")),
     "program output": Feature((6, 17), reads_program_output),
     "program streams": Feature((6, 17), lambda: reads_program_output() and printing_gives() >= 0, cannot_print),
     "live frames": Feature((5, 18), runs_live_frames),

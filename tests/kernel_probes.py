@@ -574,3 +574,30 @@ def printing_gives() -> int:
 def cannot_print() -> str | None:
     gives = printing_gives()
     return f"bpf_stream_printk gives {errno.errorcode.get(-gives, gives)}" if gives in {-errno.ENOMEM, -7} else None
+
+
+@functools.cache
+def writes_to_user_memory() -> bool:
+    """Whether a program that calls bpf_probe_write_user loads."""
+    import anyio
+
+    import aiobpf
+    from aiobpf.errors import VerifierError
+
+    async def load() -> bool:
+        try:
+            async with aiobpf.load(Path(__file__).parent / "objects" / "effects.bpf.o", programs=["write_user"]):
+                return True
+        except VerifierError:
+            return False
+
+    return anyio.run(load)
+
+
+def is_locked_down() -> str | None:
+    """Under lockdown "integrity" no program writes to user memory (51e1bb9eeaf7, 5.16)."""
+    try:
+        mode = Path("/sys/kernel/security/lockdown").read_text()
+    except FileNotFoundError:
+        return "the kernel refuses bpf_probe_write_user"
+    return None if "[none]" in mode else f"lockdown: {mode.strip()}"
