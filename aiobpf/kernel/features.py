@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import errno
 from enum import Enum
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING, TypeAlias, cast, final
 
 from attrs import frozen
@@ -199,13 +199,8 @@ class KernelFeatures:
                 return self._helper_call(feature)
             case KfuncCall():
                 return self._kfunc_call(feature)
-            case _ if type(feature).__name__ == "Helper":
-                from aiobpf.kernel.helper_probes import has_helper
-
-                number = cast("int", feature)
-                return self._try(
-                    lambda: has_helper(self._ways(ProgramType.SOCKET_FILTER), number), helper_since(number)
-                )
+            case _ if type(feature).__name__ == "Helper":  # the enum costs a millisecond, which few need
+                return self._helper(cast("int", feature))
         data = BTF_PROBES.get(getattr(feature, "name", ""))
         if data is None:
             kinds = (
@@ -222,24 +217,43 @@ class KernelFeatures:
         since = MAP_FLAGS_SINCE[wanted.flag] if wanted.map_type is None else None
         return self._try(lambda: probe_map_flag(wanted.flag, wanted.map_type, self._token), since)
 
+    def _helper(self, helper: int) -> Answer:
+        from aiobpf.kernel.helper_probes import HelperAnswer, ask_for_helper
+
+        ways = self._ways(ProgramType.SOCKET_FILTER)
+        if not ways:
+            return self.probe(ProgramType.SOCKET_FILTER)
+        return self._try(lambda: ask_for_helper(ways, helper) is not HelperAnswer.NO_SUCH_HELPER, helper_since(helper))
+
     def _helper_call(self, call: HelperCall) -> Answer:
         """*since* is told where the kernel lacks the helper or the type: where it has both, no table says it."""
-        from aiobpf.kernel.helper_probes import has_helper, may_call_helper
+        from aiobpf.kernel.helper_probes import HelperAnswer, ask_for_helper
 
         since = helper_since(call.helper)
-        type_since = PROGRAM_TYPES_SINCE.get(call.program_type)
         if call.program_type == ProgramType.EXT:
             return Inconclusive("an extension may call what the program that it extends may")
         ways = self._ways(call.program_type)
         if not ways:
-            answer = self.probe(call.program_type)
-            if isinstance(answer, Unsupported):
+            return self._no_ways(call.program_type, since)
+        said = HelperAnswer.NOT_FOR_THE_TYPE
+
+        def ask() -> bool:
+            nonlocal said
+            said = ask_for_helper(ways, call.helper)
+            return said is HelperAnswer.YES
+
+        answer = self._try(ask, None)
+        return Unsupported(since) if said is HelperAnswer.NO_SUCH_HELPER else answer
+
+    def _no_ways(self, program_type: ProgramType, since: str | None) -> Answer:
+        """For what programs of a type may call, where none of them loads."""
+        match self.probe(program_type):
+            case Unsupported(type_since):
                 return Unsupported(_later(since, type_since))
-            return Inconclusive(f"no program of type {call.program_type.name} loads here to ask with")
-        answer = self._try(lambda: may_call_helper(ways, call.helper), None)
-        if isinstance(answer, Unsupported) and not has_helper(ways, call.helper):
-            return Unsupported(since)
-        return answer
+            case Supported():
+                return Inconclusive(f"no program of type {program_type.name} loads here to ask with")
+            case doubt:
+                return doubt
 
     def _kfunc_call(self, call: KfuncCall) -> Answer:
         from aiobpf.kernel.first_kfuncs import KFUNCS_SINCE
@@ -247,11 +261,19 @@ class KernelFeatures:
 
         types = [each for each in ProgramType if each] if call.program_type is None else [call.program_type]
         since = KFUNCS_SINCE.get(call.name)
+        doubt: Answer | None = None
         for program_type in types:
             ways = self._ways(program_type)
-            answer = self._try(lambda ways=ways: may_call_kfunc(ways, call.name), since)  # type: ignore[misc]
-            if not isinstance(answer, Unsupported):
+            if ways:
+                answer = self._try(partial(may_call_kfunc, ways, call.name), since)
+            else:
+                answer = self._no_ways(program_type, since)
+            if isinstance(answer, Supported):
                 return answer
+            if isinstance(answer, Inconclusive) and program_type != ProgramType.EXT:
+                doubt = answer
+        if doubt is not None:
+            return doubt
         if since is not None and kernel_release() >= tuple(map(int, since.split("."))):
             return Unsupported()  # it is there, but not for this type, or not in this configuration
         return Unsupported(since)
@@ -262,7 +284,7 @@ class KernelFeatures:
             from aiobpf.kernel.program_ways import ProgramWays
 
             found = ProgramWays(program_type, self._token)
-            if found:
+            if found or isinstance(self.probe(program_type), Unsupported):
                 self._program_ways[program_type] = found
         return found
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import Enum, auto
 from typing import TYPE_CHECKING
 
 from aiobpf.btf import Function
@@ -27,17 +28,26 @@ _KFUNC_REFUSALS = (
 _ONLY_FOR_XDP = "require device-bound program"
 
 
-def may_call_helper(ways: ProgramWays, helper: int) -> bool:
+class HelperAnswer(Enum):
+    """What the verifier says to the call of a helper."""
+
+    YES = auto()
+    NOT_FOR_THE_TYPE = auto()
+    NO_SUCH_HELPER = auto()
+
+
+def ask_for_helper(ways: ProgramWays, helper: int) -> HelperAnswer:
     """Whether the verifier lets programs of that type call the helper, in some way of attaching them at least.
 
     Wrong arguments mean that it may. KernelError where the kernel says nothing at all.
     """
-    return any(said is None or not _has(said, _HELPER_REFUSALS) for said in ways.answers(calling(helper)))
-
-
-def has_helper(ways: ProgramWays, helper: int) -> bool:
-    """Whether the kernel knows the helper's number, for whichever type of program."""
-    return any(said is None or _NO_SUCH_HELPER not in said for said in ways.answers(calling(helper)))
+    found = HelperAnswer.NO_SUCH_HELPER
+    for said in ways.answers(calling(helper)):
+        if said is None or not _has(said, _HELPER_REFUSALS):
+            return HelperAnswer.YES
+        if _NO_SUCH_HELPER not in said:
+            found = HelperAnswer.NOT_FOR_THE_TYPE
+    return found
 
 
 def may_call_kfunc(ways: ProgramWays, name: str) -> bool:

@@ -20,7 +20,7 @@ from aiobpf import asm, kernel
 from aiobpf.asm import R0, Instructions
 from aiobpf.btf import Function, Struct
 from aiobpf.errors import ClosedError, KernelError, NoSuchObjectError, SpecError
-from aiobpf.kernel import ObjectKind, syscall
+from aiobpf.kernel import ObjectKind, perf_events, syscall
 from aiobpf.kernel import ids as ids_module
 from aiobpf.link import Link, RawTracepoint
 from aiobpf.runtime import BtfObject, Map, Program
@@ -320,6 +320,32 @@ async def test_what_hangs_on_a_descriptor_of_a_process_is_told() -> None:
             number = link.fileno()
         with pytest.raises(KernelError, match=f"descriptor {number} of process {os.getpid()}"):
             kernel.task_fd_query(number)
+
+
+@pytest.mark.shows("task_fd_query")
+async def test_what_hangs_without_a_link_is_told_by_its_descriptor() -> None:
+    """On a perf event, by ioctl: a tracepoint, and a place in a file."""
+    executable = os.path.realpath(sys.executable)
+    with kernel.Tracefs.open() as tracefs:
+        number = tracefs.tracepoint_id("sched", "sched_switch")
+    code = TRACED.instructions.encode()
+    with (
+        kernel.load_program(ProgramType.TRACEPOINT, code) as program,
+        perf_events.open_tracepoint(number) as event,
+    ):
+        perf_events.set_bpf(event, program)
+        told = kernel.task_fd_query(event)
+        assert (told.kind.name, told.name) == ("TRACEPOINT", "sched_switch")
+        assert told.program_id == kernel.program_info(program).id
+    for is_return in (False, True):
+        with (
+            kernel.load_program(ProgramType.KPROBE, code) as program,
+            perf_events.open_uprobe(executable, 0x1000, is_return=is_return) as event,
+        ):
+            perf_events.set_bpf(event, program)
+            told = kernel.task_fd_query(event)
+            assert (told.kind.name, told.name) == ("URETPROBE" if is_return else "UPROBE", executable)
+            assert told.offset == 0x1000
 
 
 async def test_duplicates_are_closed_apart() -> None:
