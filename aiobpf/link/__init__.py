@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from aiobpf.link.ksyscall import Ksyscall as Ksyscall
     from aiobpf.link.link import Link as Link
     from aiobpf.link.lirc import Lirc as Lirc
+    from aiobpf.link.lwt import Lwt as Lwt
     from aiobpf.link.multi_mode import MultiMode as MultiMode
     from aiobpf.link.netfilter import Netfilter as Netfilter
     from aiobpf.link.netfilter import NetfilterFamily as NetfilterFamily
@@ -41,6 +42,8 @@ if TYPE_CHECKING:
     from aiobpf.link.perf_event import PerfEvent as PerfEvent
     from aiobpf.link.perf_event import SoftwareEvent as SoftwareEvent
     from aiobpf.link.probe_mode import ProbeMode as ProbeMode
+    from aiobpf.link.queried import QueriedProgram as QueriedProgram
+    from aiobpf.link.queried import query as query
     from aiobpf.link.raw_tracepoint import RawTracepoint as RawTracepoint
     from aiobpf.link.registry import KINDS as KINDS
     from aiobpf.link.registry import Unattachable as Unattachable
@@ -80,11 +83,13 @@ _HOMES = {
     "multi_mode": "MultiMode",
     "link": "Link",
     "lirc": "Lirc",
+    "lwt": "Lwt",
     "netfilter": "Netfilter NetfilterFamily NetfilterHook",
     "netkit": "Netkit NetkitEnd",
     "netns": "FlowDissector SkLookup",
     "perf_event": "PerfEvent SoftwareEvent",
     "probe_mode": "ProbeMode",
+    "queried": "QueriedProgram query",
     "raw_tracepoint": "RawTracepoint",
     "registry": "KINDS Unattachable kind_of kind_of_map",
     "socket_program": "SkReuseport SocketFilter",

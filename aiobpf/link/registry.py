@@ -37,6 +37,7 @@ KINDS: Final[Mapping[str, tuple[str, str]]] = {
     "kretsyscall": ("ksyscall", "Kretsyscall"),
     "ksyscall": ("ksyscall", "Ksyscall"),
     "lirc_mode2": ("lirc", "Lirc"),
+    "lwt": ("lwt", "Lwt"),
     "netfilter": ("netfilter", "Netfilter"),
     "netkit": ("netkit", "Netkit"),
     "perf_event": ("perf_event", "PerfEvent"),
