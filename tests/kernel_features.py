@@ -50,6 +50,7 @@ from tests.kernel_probes import (
     takes_out_of_hashes,
     takes_xdp_fragments,
     tells_its_configuration,
+    tells_netfilter_hooks,
     tells_of_variables,
     tells_types_of_modules,
     writes_to_user_memory,
@@ -118,6 +119,7 @@ FEATURES = {
     "sk_skb verdicts": Feature((5, 13), lambda: has_sockmap_hook("SK_SKB_VERDICT")),
     "listener migration": Feature((5, 14), migrates_listeners),
     "infrared": Feature((4, 18), lambda: has_program_type("LIRC_MODE2"), option_is_off("CONFIG_BPF_LIRC_MODE2")),
+    "netfilter hooks": Feature((6, 4), tells_netfilter_hooks, option_is_off("CONFIG_NETFILTER_NETLINK_HOOK")),
     "netkit": Feature((6, 7), makes_netkit, option_is_off("CONFIG_NETKIT")),
     "kprobe.multi": Feature(
         (5, 18), lambda: has_kprobe_links("TRACE_KPROBE_MULTI"), option_is_off("CONFIG_FPROBE", "CONFIG_KPROBES")

@@ -510,6 +510,16 @@ BPF_GET_ATTACH_COOKIE = 174
 
 
 @functools.cache
+def tells_netfilter_hooks() -> bool:
+    """Whether the kernel lists the netfilter hooks of a network namespace."""
+    from aiobpf.kernel.netfilter_hooks import hooked_programs
+    from aiobpf.kernel.netlink import NETFILTER, NetlinkSocket
+
+    with NetlinkSocket(NETFILTER) as socket:
+        return hooked_programs(socket, subject="hooks") is not None
+
+
+@functools.cache
 def makes_netkit() -> bool:
     """Whether the kernel makes a pair of netkit devices, in a network namespace that goes right away."""
     from aiobpf.errors import KernelError
