@@ -87,8 +87,9 @@ def open_next(kind: ObjectKind, after: int = 0) -> tuple[int, OwnedFd] | None:
     return None
 
 
-def map_by_id(id: int) -> OwnedFd:  # noqa: A002 the field's own word
-    return fd_by_id(ObjectKind.MAP, id)
+def map_by_id(id: int, *, flags: int = 0) -> OwnedFd:  # noqa: A002 the field's own word
+    """*flags*: MapFlags.RDONLY or WRONLY."""
+    return fd_by_id(ObjectKind.MAP, id, flags=flags)
 
 
 def program_by_id(id: int) -> OwnedFd:  # noqa: A002 the field's own word

@@ -142,14 +142,17 @@ class MapHandle:
         return AllObjects(kernel.ObjectKind.MAP, cls.from_fd, cls.close, after)
 
     @classmethod
-    def from_id(cls, id: int) -> Self:  # noqa: A002 - the field's own word
-        """The kernel's map of that id; FileNotFoundError (ENOENT) if there is none."""
-        return cls.from_fd(kernel.map_by_id(id))
+    def from_id(cls, id: int, *, flags: int = 0) -> Self:  # noqa: A002 - the field's own word
+        """The kernel's map of that id; FileNotFoundError (ENOENT) if there is none.
+
+        *flags*: `MapFlags.RDONLY` or WRONLY, for one that this process can only read, or only write (4.15).
+        """
+        return cls.from_fd(kernel.map_by_id(id, flags=flags))
 
     @classmethod
-    def from_pin(cls, path: str | PathLike[str]) -> Self:
-        """The map pinned at *path* in a bpffs."""
-        found = cls.from_fd(kernel.open_pin(path, kind="map"))
+    def from_pin(cls, path: str | PathLike[str], *, flags: int = 0) -> Self:
+        """The map pinned at *path* in a bpffs; *flags* as in `from_id`."""
+        found = cls.from_fd(kernel.open_pin(path, flags=flags, kind="map"))
         found.pin_path = os.fspath(path)
         return found
 

@@ -107,7 +107,7 @@ def cgroup_id(cgroup: object) -> int:
         return cgroup
     if isinstance(cgroup, (str, bytes, os.PathLike)):
         return os.stat(cgroup).st_ino
-    fileno = getattr(cgroup, "fileno", None)
-    if callable(fileno):
+    fileno: Callable[[], int] | None = getattr(cgroup, "fileno", None)
+    if fileno is not None:
         return os.fstat(fileno()).st_ino
     raise CodecError(f"a cgroup is its id, its path or an object with fileno(), not {cgroup!r}")

@@ -125,6 +125,21 @@ async def test_flags_that_close_a_map_to_one_side_close_it() -> None:
             m[0]
 
 
+async def test_a_map_is_opened_for_reading_or_for_writing_alone() -> None:
+    async with Map.create(spec(MapType.ARRAY)) as m:
+        m[0] = 5
+        number = m.info().id
+        async with Map.from_id(number, flags=MapFlags.RDONLY) as reader_:
+            assert reader_[0] == struct.pack("=I", 5)
+            with pytest.raises(PermissionError):
+                reader_[0] = 6
+        async with Map.from_id(number, flags=MapFlags.WRONLY) as writer:
+            writer[0] = 7
+            with pytest.raises(PermissionError):
+                writer[0]
+        assert m[0] == struct.pack("=I", 7)
+
+
 async def test_a_map_is_made_on_a_memory_node() -> None:
     async with Map.create(spec(MapType.HASH, numa_node=0)) as m:
         m[1] = 2
