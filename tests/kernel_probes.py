@@ -331,31 +331,6 @@ def has_user_rings() -> bool:
     return has_map_type("USER_RINGBUF") and knows_helper(209)
 
 
-def has_program_streams() -> bool:
-    """A program's stdout and stderr: the kfunc that writes to them (their read has a command of its own)."""
-    return has_kernel_function("bpf_stream_vprintk") or has_kernel_function("bpf_stream_vprintk_impl")
-
-
-def program_streams_have_no_memory() -> str | None:
-    """Seen on one kernel: whatever a program prints is answered with ENOMEM."""
-    from aiobpf.kernel.release import kernel_version
-
-    return "this kernel lets no program print" if kernel_version() == (6, 18, 44) else None
-
-
-def has_overwriting_rings() -> bool:
-    """BPF_F_RB_OVERWRITE."""
-    from aiobpf.errors import KernelError
-    from aiobpf.kernel.maps import create_map
-    from aiobpf.uapi import MapType
-
-    try:
-        create_map(MapType.RINGBUF, 0, 0, 4096, flags=1 << 19, name="overwritten").close()
-    except KernelError:
-        return False
-    return True
-
-
 def runs_live_frames() -> bool:
     """Whether a test run sends its frames on their way; these are dropped."""
     from aiobpf import asm

@@ -6,8 +6,10 @@ from aiobpf.stream.batch import Batch
 from aiobpf.stream.event_stream import Batches, EventStream
 from aiobpf.stream.log_lines import LogLine
 from aiobpf.stream.log_routing import log_to
+from aiobpf.stream.merge import Merged, MergedBatches, merge
 from aiobpf.stream.perf_buffer import PerfBuffer
 from aiobpf.stream.program_output import ProgramOutput
+from aiobpf.stream.relay import Overflow, Relay, RelayStats
 from aiobpf.stream.ring_buffer import RingBuffer
 from aiobpf.stream.rows import RowBatches, Rows
 from aiobpf.stream.stats import StreamStats
@@ -19,8 +21,13 @@ __all__ = [
     "Batches",
     "EventStream",
     "LogLine",
+    "Merged",
+    "MergedBatches",
+    "Overflow",
     "PerfBuffer",
     "ProgramOutput",
+    "Relay",
+    "RelayStats",
     "Reservation",
     "RingBuffer",
     "RowBatches",
@@ -30,4 +37,5 @@ __all__ = [
     "UserRingBuffer",
     "UserRingStats",
     "log_to",
+    "merge",
 ]
