@@ -25,6 +25,7 @@ _RUN = Layout(
 )
 _LIVE_BATCH = 64  # TEST_XDP_BATCH's, NAPI_POLL_WEIGHT
 ATTEMPTS = 6
+_CONTEXT_ROOM = 512  # struct __sk_buff, the largest, is 192
 _ROOM = 256  # XDP may grow a packet by its headroom; beside the input this has always been enough
 
 
@@ -57,6 +58,7 @@ def test_run(
     batch_size: int = 0,
     attempts: int = ATTEMPTS,
     subject: str = "program",
+    rules: str | None = None,
 ) -> TestRun:
     """Run *program* once or *repeat* times on *data* and *context* (BPF_PROG_TEST_RUN, 4.12).
 
@@ -66,7 +68,8 @@ def test_run(
     many as *batch_size* at once (0: 64); only the time comes back. They come from the loopback interface of the calling
     thread's network namespace, or from where *context* (struct xdp_md) says.
 
-    Some types take no data (raw tracepoint, syscall), some no *repeat*: EINVAL. NotSupportedError where this kernel
+    Some types take no data (raw tracepoint, syscall), some no *repeat*: EINVAL, to which *rules* are said.
+    NotSupportedError where this kernel
     cannot run the type so.
 
     A signal may end a run before all repetitions are done (EINTR), and nobody tells how many were. It is begun again,
@@ -77,7 +80,8 @@ def test_run(
     if data_size_out is None:
         data_size_out = len(data_in) + _ROOM if data_in and not flags & RunFlags.XDP_LIVE_FRAMES else 0
     if context_size_out is None:
-        context_size_out = len(context_in)
+        # The kernel gives its whole struct back, and ENOSPC where there is less room.
+        context_size_out = max(len(context_in), _CONTEXT_ROOM) if context_in else 0
     data_out, context_out = bytearray(data_size_out), bytearray(context_size_out)
     if flags & RunFlags.XDP_LIVE_FRAMES and not batch_size:
         # What 0 means. Said in words: a kernel from 5.10 to 5.17 takes the flag, forgets it and runs the program as
@@ -119,6 +123,8 @@ def test_run(
         if error == errno.EINVAL and flags & RunFlags.XDP_LIVE_FRAMES and kernel_release() < (5, 18):
             raise NotSupportedError(f"{subject}: a run with live frames", "5.18")
         hint = "A signal came before all repetitions were done" if error == errno.EINTR else None
+        if error == errno.EINVAL:
+            hint = rules
         raise kernel_error(error, "BPF_PROG_TEST_RUN", subject, hint)
     context_size = len(context_out) if context_out is context_in else min(attr["ctx_size_out"], len(context_out))
     return TestRun(

@@ -14,6 +14,7 @@ from aiobpf.kernel.worker import in_worker
 from aiobpf.runtime.all_objects import AllObjects
 from aiobpf.runtime.attach import AttachKind, Closeable, Opening
 from aiobpf.runtime.options import LoadOptions
+from aiobpf.runtime.run_rules import what_a_run_takes
 from aiobpf.uapi import ProgramType
 from aiobpf.uapi.newer import member
 
@@ -268,6 +269,7 @@ class Program:
             cpu=cpu,
             batch_size=batch_size,
             subject=f"program {self.name!r}",
+            rules=what_a_run_takes(self.type),
         )
 
     async def info(self, *, code: bool = True, names: bool = False) -> program_info.ProgramInfo:

@@ -9,7 +9,7 @@ import socket
 import struct
 import subprocess
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -20,7 +20,7 @@ from aiobpf.kernel import features
 from aiobpf.kernel.netns import NetNamespace
 from aiobpf.runtime import Map, Program
 from aiobpf.spec import MapSpec, ProgramSpec
-from aiobpf.uapi import MapType, ProgramFlags, ProgramType, RunFlags
+from aiobpf.uapi import AttachType, MapType, ProgramFlags, ProgramType, RunFlags
 from tests.kernel_features import kernel_has
 
 if TYPE_CHECKING:
@@ -132,6 +132,35 @@ async def test_a_raw_tracepoint_program_runs_on_the_cpu_that_is_asked_for() -> N
         for cpu in kernel.online_cpus():
             done = await where.run(context=bytes(16), flags=RunFlags.RUN_ON_CPU, cpu=cpu)
             assert done.retval == cpu
+
+
+@pytest.mark.parametrize(
+    ("kind", "arguments", "said"),
+    [
+        (ProgramType.SOCKET_FILTER, {"data": bytes(13)}, "takes data: a packet of at least 14 bytes"),
+        (ProgramType.RAW_TRACEPOINT, {"data": bytes(64)}, "takes context: up to 12 numbers of 64 bits"),
+        (ProgramType.RAW_TRACEPOINT, {"repeat": 3}, "no data, no repeat"),
+        (ProgramType.SK_LOOKUP, {"data": bytes(64)}, "takes context: struct bpf_sk_lookup"),
+        (ProgramType.XDP, {"data": bytes(64), "batch_size": 3}, "batch_size with live frames alone"),
+        (ProgramType.FLOW_DISSECTOR, {"data": bytes(13)}, "a packet of at least 14 bytes"),
+    ],
+)
+async def test_a_run_that_is_refused_says_what_it_takes(kind: ProgramType, arguments: Any, said: str) -> None:
+    attach_type = AttachType.SK_LOOKUP if kind == ProgramType.SK_LOOKUP else None
+    spec = program(kind, asm.mov(R0, 1), asm.exit_())
+    spec.attach_type = attach_type
+    async with Program.load(spec) as refused:
+        with pytest.raises(KernelError, match=f"EINVAL.*{said}"):
+            await refused.run(**arguments)
+
+
+async def test_a_context_that_is_cut_short_comes_back_whole() -> None:
+    """The first members alone are given; the kernel gives its whole struct back."""
+    spec = program(ProgramType.SCHED_CLS, asm.mov(R2, 7), asm.stx(4, R1, R2, 8), asm.mov(R0, 0), asm.exit_())
+    async with Program.load(spec) as marks:
+        done = await marks.run(bytes(64), context=struct.pack("=III", 0, 0, 4))
+        assert struct.unpack_from("=III", done.context)[2] == 7
+        assert len(done.context) >= 192
 
 
 @pytest.mark.shows("syscall_prog")
