@@ -27,6 +27,9 @@ _ATTR_SIZE = 112  # PERF_ATTR_SIZE_VER5 (4.1): what every kernel with BPF perf e
 TYPE_HARDWARE = 0
 TYPE_SOFTWARE = 1
 TYPE_TRACEPOINT = 2
+TYPE_HW_CACHE = 3
+TYPE_RAW = 4
+TYPE_BREAKPOINT = 5
 COUNT_SW_CPU_CLOCK = 0
 COUNT_SW_TASK_CLOCK = 1
 COUNT_SW_PAGE_FAULTS = 2
@@ -41,6 +44,7 @@ _FREQ = 1 << 10
 _WATERMARK = 1 << 14
 _USE_CLOCKID = 1 << 25
 _WRITE_BACKWARD = 1 << 27
+_FLAG_PID_CGROUP = 1 << 2
 _FLAG_FD_CLOEXEC = 1 << 3
 
 _IOC_ENABLE = 0x2400
@@ -68,12 +72,16 @@ def perf_event_open(
     disabled: bool = False,
     inherit: bool = False,
     group: FdLike | None = None,
+    cgroup: FdLike | None = None,
+    breakpoint_access: int = 0,
     subject: str = "perf event",
 ) -> OwnedFd:
-    """An event of *pid* (-1: every process, then *cpu* must be one) on *cpu* (-1: wherever *pid* runs).
+    """An event of *pid* (-1: every process, then *cpu* must be one) on *cpu* (-1: wherever *pid* runs), or of what runs
+    in the *cgroup* (a descriptor of its folder) on *cpu*.
 
     *sample_frequency* (Hz) instead of *sample_period*; *wakeup_watermark* (bytes) instead of *wakeup_events*; *clock*
     is the clock id of the samples' time; *config1* may be a buffer that the kernel reads (a probe's function or path).
+    A breakpoint has its address in *config1*, its length in *config2*, and HW_BREAKPOINT_* in *breakpoint_access*.
     KernelError: ENOENT (this machine has no such event), ENODEV, EINVAL, ESRCH (no process *pid*), and
     MissingPrivilegeError.
     """
@@ -93,13 +101,17 @@ def perf_event_open(
         read_format=read_format,
         flags=flags,
         wakeup=wakeup_events if wakeup_watermark is None else wakeup_watermark,
+        bp_type=breakpoint_access,
         config1=config1,
         config2=config2,
         clockid=clock or 0,
     )
     owner = OwnedFd(what=subject)
     leader = -1 if group is None else number(group)
-    error = -lib.sys_perf_event_open(attr.address, pid, cpu, leader, _FLAG_FD_CLOEXEC, owner.cell)
+    open_flags = _FLAG_FD_CLOEXEC
+    if cgroup is not None:
+        pid, open_flags = number(cgroup), open_flags | _FLAG_PID_CGROUP
+    error = -lib.sys_perf_event_open(attr.address, pid, cpu, leader, open_flags, owner.cell)
     if error:
         raise privilege_error(error, "perf_event_open", subject, (Capability.PERFMON,))
     return owner

@@ -40,7 +40,12 @@ if TYPE_CHECKING:
     from aiobpf.link.netns import FlowDissector as FlowDissector
     from aiobpf.link.netns import SkLookup as SkLookup
     from aiobpf.link.perf_event import PerfEvent as PerfEvent
-    from aiobpf.link.perf_event import SoftwareEvent as SoftwareEvent
+    from aiobpf.link.perf_event_kinds import Breakpoint as Breakpoint
+    from aiobpf.link.perf_event_kinds import CacheEvent as CacheEvent
+    from aiobpf.link.perf_event_kinds import HardwareEvent as HardwareEvent
+    from aiobpf.link.perf_event_kinds import PmuEvent as PmuEvent
+    from aiobpf.link.perf_event_kinds import RawEvent as RawEvent
+    from aiobpf.link.perf_event_kinds import SoftwareEvent as SoftwareEvent
     from aiobpf.link.probe_mode import ProbeMode as ProbeMode
     from aiobpf.link.queried import QueriedProgram as QueriedProgram
     from aiobpf.link.queried import query as query
@@ -87,7 +92,8 @@ _HOMES = {
     "netfilter": "Netfilter NetfilterFamily NetfilterHook",
     "netkit": "Netkit NetkitEnd",
     "netns": "FlowDissector SkLookup",
-    "perf_event": "PerfEvent SoftwareEvent",
+    "perf_event": "PerfEvent",
+    "perf_event_kinds": "Breakpoint CacheEvent HardwareEvent PmuEvent RawEvent SoftwareEvent",
     "probe_mode": "ProbeMode",
     "queried": "QueriedProgram query",
     "raw_tracepoint": "RawTracepoint",

@@ -26,7 +26,12 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.root
 
-MODES = ["auto", pytest.param("link", marks=pytest.mark.requires("perf links")), "ioctl", "tracefs"]
+MODES = [
+    "auto",
+    pytest.param("link", marks=pytest.mark.requires("perf links")),
+    pytest.param("ioctl", marks=pytest.mark.shows("uprobe_pmu_ioctl")),
+    pytest.param("tracefs", marks=pytest.mark.shows("uprobe_legacy")),
+]
 LIBRARY = """
 unsigned short semaphore __attribute__((section(".probes"))) = 0;
 __attribute__((noinline)) long work(long a, long b) { __asm__ volatile(""); return a * b; }
@@ -52,6 +57,7 @@ def events_left() -> list[str]:
 
 
 @pytest.mark.everywhere
+@pytest.mark.shows("uprobe_libc")
 @pytest.mark.parametrize("mode", MODES)
 async def test_a_libc_function_counts_in_this_process_until_it_is_closed(counters: Counters, mode: str) -> None:
     seen = counters(ProgramType.KPROBE, only_pid=os.getpid())
@@ -66,6 +72,7 @@ async def test_a_libc_function_counts_in_this_process_until_it_is_closed(counter
 
 
 @pytest.mark.everywhere
+@pytest.mark.shows("uretprobe")
 @pytest.mark.parametrize("mode", MODES)
 async def test_a_return_probe_sees_each_return(counters: Counters, library: Path, mode: str) -> None:
     work = ctypes.CDLL(str(library)).work
@@ -125,6 +132,7 @@ async def test_an_absolute_offset_and_a_symbol_with_offset_are_the_same_place(
 
 
 @pytest.mark.everywhere
+@pytest.mark.shows("uprobe_perf")
 @pytest.mark.requires("cookies")
 async def test_a_cookie_reaches_the_program(counters: Counters, library: Path) -> None:
     seen = counters(ProgramType.KPROBE, with_cookie=True)
