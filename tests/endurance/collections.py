@@ -5,38 +5,40 @@ Afterwards the process has the descriptors and the memory that it had, and the k
 
 from __future__ import annotations
 
-import gc
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import anyio
-from attrs import frozen
 
 import aiobpf
 from aiobpf import kernel
+from tests.endurance.memory import Memory
 
 if TYPE_CHECKING:
+    import argparse
+
     from aiobpf.spec import CollectionSpec
 
 OBJECT = Path(__file__).parent.parent / "objects" / "reload_first.bpf.o"
 PROGRAMS = 10
 AT_ONCE = 4
 PATIENCE_S = 10.0
+SLACK_BYTES = 2 << 20
+"""What resident memory may grow by: malloc's arenas for threads, and the list of ids that is kept here."""
 
 
-@frozen
-class Footprint:
-    """What the process has: descriptors, and bytes of memory that it has touched."""
+def add_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--count", type=int, default=200, help="how many collections (200)")
+    parser.add_argument("--at-once", type=int, default=AT_ONCE, help=f"how many at a time ({AT_ONCE})")
 
-    descriptors: int
-    memory: int
 
-    @classmethod
-    def taken(cls) -> Footprint:
-        gc.collect()
-        resident = int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-        return cls(len(os.listdir("/proc/self/fd")), resident)
+async def check(options: argparse.Namespace) -> list[str]:
+    before, after = await run(options.count, at_once=options.at_once)
+    assert after.fds == before.fds, f"{after.fds - before.fds} descriptors more"
+    more = after.rss - before.rss
+    assert more < SLACK_BYTES, f"{more / (1 << 20):.1f} MiB more"
+    return [f"before: {before}", f"after {options.count} collections of {PROGRAMS} programs: {after}"]
 
 
 def with_programs(count: int = PROGRAMS) -> CollectionSpec:
@@ -64,7 +66,7 @@ async def one(spec: CollectionSpec, number: int) -> set[int]:
         return {kernel.program_info(program).id for program in coll.programs.values()}
 
 
-async def run(count: int, *, at_once: int = AT_ONCE, warm_up: int = 8) -> tuple[Footprint, Footprint]:
+async def run(count: int, *, at_once: int = AT_ONCE, warm_up: int = 8) -> tuple[Memory, Memory]:
     """What there was after *warm_up* collections, and after *count* more; the kernel has none of their programs."""
     spec = with_programs()
     made: set[int] = set()
@@ -81,9 +83,9 @@ async def run(count: int, *, at_once: int = AT_ONCE, warm_up: int = 8) -> tuple[
                 tasks.start_soon(worker)
 
     await several(range(1, warm_up + 1))
-    before = Footprint.taken()
+    before = Memory.settled()
     await several(range(warm_up + 1, warm_up + count + 1))
-    after = Footprint.taken()
+    after = Memory.settled()
     assert len(made) == (warm_up + count) * PROGRAMS
     with anyio.fail_after(PATIENCE_S):  # a work queue of the kernel frees them
         while made & set(kernel.all_ids(kernel.ObjectKind.PROGRAM)):  # noqa: ASYNC110 - nothing announces it
