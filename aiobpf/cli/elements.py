@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_network
 from typing import TYPE_CHECKING, Any
+
+import attrs
 
 from aiobpf.btf import Codec
 from aiobpf.cli.selecting import select_map, select_program
@@ -10,9 +13,14 @@ from aiobpf.cli.settings import as_bytes, as_int, parse_value
 from aiobpf.errors import CodecError
 from aiobpf.runtime import Map, PerCpu
 from aiobpf.runtime.element import FdElement, IndexElement, PerCpuElement
+from aiobpf.runtime.network_value import CpuElement, DeviceElement
+from aiobpf.runtime.owner_key import OwnerElement
+from aiobpf.runtime.prefix_key import PrefixElement
 from aiobpf.uapi import MapType
 
 if TYPE_CHECKING:
+    from ipaddress import IPv4Network, IPv6Network
+
     from aiobpf.btf import Type
 
 
@@ -38,6 +46,17 @@ async def parse_element(map_: Map, text: str) -> Any:
 
 def _parse(map_: Map, what: str, kind: object, type_: Type | None, size: int, text: str) -> Any:
     try:
+        if isinstance(kind, PrefixElement):
+            network = _network(text)
+            if network is not None:
+                return network
+            kind = kind.plain
+        if isinstance(kind, OwnerElement):
+            return _owner(map_, text)
+        if isinstance(kind, DeviceElement):
+            return as_int(text) if text[:1].isdecimal() else text
+        if isinstance(kind, CpuElement):
+            return as_int(text)
         if isinstance(kind, Codec) and type_ is not None:
             return parse_value(text, type_)
         if isinstance(kind, IndexElement):
@@ -47,6 +66,22 @@ def _parse(map_: Map, what: str, kind: object, type_: Type | None, size: int, te
         return as_bytes(text, size)
     except (ValueError, OverflowError) as error:
         raise CodecError(f"map {map_.name!r}: {what} {text!r}: {error}") from None
+
+
+def _network(text: str) -> IPv4Network | IPv6Network | None:
+    if "." not in text and ":" not in text:
+        return None
+    try:
+        return ip_network(text, strict=False)
+    except ValueError:
+        return None
+
+
+def _owner(map_: Map, text: str) -> int | str:
+    """A process id, or a path; what a socket's descriptor is in another process, nobody can say."""
+    if map_.type == MapType.SK_STORAGE:
+        raise CodecError(f"map {map_.name!r} is of sockets, which only the process that has one can name")
+    return as_int(text) if map_.type == MapType.TASK_STORAGE else text
 
 
 def key_json(map_: Map, key: Any) -> Any:
@@ -65,8 +100,14 @@ def value_json(map_: Map, value: Any) -> Any:
 
 
 def _json(kind: object, value: Any) -> Any:
+    if isinstance(kind, PrefixElement):
+        kind = kind.plain
     if isinstance(kind, Codec):
         return kind.jsonable(value)
+    if attrs.has(type(value)):
+        return {each.name: _json(None, getattr(value, each.name)) for each in attrs.fields(type(value))}
+    if isinstance(value, list):
+        return [_json(None, each) for each in value]
     if isinstance(value, (bytes, bytearray, memoryview)):
         return bytes(value).hex()
     return value if isinstance(value, (int, str, float, bool, list, dict)) or value is None else str(value)

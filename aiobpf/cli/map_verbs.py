@@ -148,7 +148,10 @@ def _write_element(key: Any, value: Any) -> None:
 
 async def get(options: argparse.Namespace) -> None:
     async with await select_map(options.map) as found:
-        if options.key is None:
+        value: Any
+        if found.type == MapType.BLOOM_FILTER and options.key is not None:
+            value = await parse_element(found, options.key) in found
+        elif options.key is None:
             if not found.is_keyless:
                 raise SpecError(f"map {found.name!r} has keys: give one")
             value = found.peek()
@@ -173,7 +176,9 @@ async def set_value(options: argparse.Namespace) -> None:
             raise SpecError(f"map {found.name!r} takes {'a value' if found.is_keyless else 'a key and a value'}")
         value = await parse_element(found, text)
         try:
-            if found.is_keyless:
+            if found.type == MapType.BLOOM_FILTER:
+                found.add(value)
+            elif found.is_keyless:
                 found.push(value)
             else:
                 flags = UpdateFlags.ANY

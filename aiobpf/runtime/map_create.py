@@ -74,6 +74,7 @@ def create_map(spec: MapSpec, pin_path: str | PathLike[str] | None = None, token
     from aiobpf.runtime.program_btf import ProgramBtf
 
     kernel.raise_memlock_limit()
+    has_types = spec.value is not None
     spec = fit_to_kernel(spec)
     with opened_token(token) as token_fd, ProgramBtf() as btf:
         btf.add_map(spec)
@@ -81,6 +82,8 @@ def create_map(spec: MapSpec, pin_path: str | PathLike[str] | None = None, token
         made, is_new = open_or_create(spec, pin_path, btf, token=token_fd)
     if not is_new:
         return made
+    if not has_types:
+        made.value_type = None  # what a storage was given is for the kernel: to Python its values are bytes
     try:
         fill_map(made, spec.contents, {}, {})
         if spec.is_frozen:

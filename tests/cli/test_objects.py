@@ -22,6 +22,7 @@ from aiobpf.collection.load import LoadPlan, load_collection
 from aiobpf.elf import read_spec
 from aiobpf.link import RawTracepoint
 from aiobpf.runtime import Map
+from aiobpf.runtime.map_create import create_map
 from aiobpf.spec import MapSpec
 from aiobpf.uapi import MapType
 from tests.elf.conftest import OBJECTS
@@ -289,3 +290,54 @@ def test_a_table_is_as_wide_as_the_terminal(loaded: Loaded) -> None:
 
 def test_names_that_would_steer_the_terminal_are_shown_as_text(asked: Callable[..., str]) -> None:
     assert "\x1b" not in asked("prog", "show", "\x1b[31mred", status=1)
+
+
+@pytest.fixture
+def made() -> Iterator[Callable[..., int]]:
+    """Makes a map, closed at the end, and gives its id."""
+    maps: list[Map] = []
+
+    def make(type_: MapType, key_size: int, value_size: int, **fields: Any) -> int:
+        spec = MapSpec(name="made", type=type_, key_size=key_size, value_size=value_size, **fields)
+        maps.append(create_map(spec))
+        return maps[-1].info().id
+
+    yield make
+    for each in maps:
+        each.close()
+
+
+def test_networks_and_interfaces_are_written_as_such(made: Callable[..., int], asked: Callable[..., str]) -> None:
+    trie = made(MapType.LPM_TRIE, 8, 4, max_entries=4, flags=1)
+    asked("map", "set", trie, "10.0.0.0/8", 5)
+    assert json.loads(asked("map", "get", trie, "10.1.2.3", "--json")) == "05000000"
+    asked("map", "delete", trie, "10.0.0.0/8")
+    ports = made(MapType.DEVMAP, 4, 8, max_entries=2)
+    asked("map", "set", ports, 1, "lo")
+    assert json.loads(asked("map", "get", ports, 1, "--json")) == {"interface": 1, "program": None}
+    cpus = made(MapType.CPUMAP, 4, 8, max_entries=1)
+    asked("map", "set", cpus, 0, 192)
+    assert json.loads(asked("map", "dump", cpus, "--json")) == [
+        {"key": 0, "value": {"queue_size": 192, "program": None}}
+    ]
+
+
+@pytest.mark.requires("task storage")
+def test_storages_are_asked_by_process_and_path(made: Callable[..., int], asked: Callable[..., str]) -> None:
+    tasks = made(MapType.TASK_STORAGE, 4, 8)
+    asked("map", "set", tasks, os.getpid(), "0x0100000000000000")
+    assert json.loads(asked("map", "get", tasks, os.getpid(), "--json")) == "0100000000000000"
+    asked("map", "delete", tasks, os.getpid())
+    assert "has no key" in asked("map", "get", tasks, os.getpid(), status=1)
+    files = made(MapType.INODE_STORAGE, 4, 8)
+    asked("map", "set", files, __file__, "0x0200000000000000")
+    assert json.loads(asked("map", "get", files, __file__, "--json")) == "0200000000000000"
+    assert "of sockets, which only the process" in asked("map", "get", made(MapType.SK_STORAGE, 4, 8), 3, status=1)
+
+
+@pytest.mark.requires("bloom filters")
+def test_a_bloom_filter_is_asked_for_a_value(made: Callable[..., int], asked: Callable[..., str]) -> None:
+    seen = made(MapType.BLOOM_FILTER, 0, 4, max_entries=100)
+    asked("map", "set", seen, 5)
+    assert json.loads(asked("map", "get", seen, 5, "--json")) is True
+    assert json.loads(asked("map", "get", seen, 6, "--json")) is False

@@ -140,6 +140,15 @@ async def test_a_map_is_opened_for_reading_or_for_writing_alone() -> None:
         assert m[0] == struct.pack("=I", 7)
 
 
+@pytest.mark.requires("task storage")
+async def test_a_storage_without_types_has_bytes() -> None:
+    async with Map.create(MapSpec(name="m", type=MapType.TASK_STORAGE, value_size=8)) as m:
+        m[os.getpid()] = 3
+        assert m[os.getpid()] == struct.pack("=Q", 3)
+        m[os.getpid()] = b"12345678"
+        assert m.pop(os.getpid()) == b"12345678"
+
+
 async def test_a_map_is_made_on_a_memory_node() -> None:
     async with Map.create(spec(MapType.HASH, numa_node=0)) as m:
         m[1] = 2
