@@ -150,8 +150,8 @@ def has_cgroup_hook(name: str) -> bool:
 
 
 @functools.cache
-def has_cgroup_preorder() -> bool:
-    """Whether the kernel knows the flag; what it is given is no cgroup."""
+def has_cgroup_flag(flag: int) -> bool:
+    """Whether the kernel knows that flag of BPF_PROG_ATTACH for cgroups; what it is given is no cgroup."""
     from aiobpf import asm
     from aiobpf.errors import KernelError
     from aiobpf.kernel.links import prog_attach
@@ -159,10 +159,10 @@ def has_cgroup_preorder() -> bool:
     from aiobpf.uapi import AttachType, ProgramType
 
     code = asm.Instructions([asm.mov(asm.R0, 1), asm.exit_()]).encode()
-    preorder, multi = 1 << 6, 1 << 1
+    multi = 1 << 1
     with load_program(ProgramType.CGROUP_SOCK, code) as program:
         try:
-            prog_attach(program, program, AttachType.CGROUP_INET_SOCK_CREATE, flags=preorder | multi)
+            prog_attach(program, program, AttachType.CGROUP_INET_SOCK_CREATE, flags=flag | multi)
         except KernelError as error:
             return error.errno == errno.EBADF
     return False

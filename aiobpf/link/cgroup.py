@@ -14,7 +14,8 @@ from aiobpf.errors import KernelError, NotSupportedError, SpecError, kernel_erro
 from aiobpf.kernel.fd import OwnedFd
 from aiobpf.kernel.first_kernels import missing_attach_type
 from aiobpf.kernel.mounts import mounts
-from aiobpf.link.attached_program import attach_without_link
+from aiobpf.link.anchor import Replace
+from aiobpf.link.attached_program import Sharing, attach_without_link
 from aiobpf.link.attachment import Attachment, building
 from aiobpf.link.link import Link, make_link
 from aiobpf.link.path_text import path_text
@@ -23,6 +24,7 @@ from aiobpf.uapi import AttachType, ProgramType
 if TYPE_CHECKING:
     from typing import Self
 
+    from aiobpf.link.anchor import Anchor, Position
     from aiobpf.runtime.program import Program
     from aiobpf.spec import ProgramSpec
 
@@ -66,15 +68,18 @@ class Cgroup:
     (6.15) a program runs before all without it, and a parent's before its children's: it sees the address that the
     caller gave, not what a child made of it.
 
-    *replace* is a program that hangs there in mode MULTI: this one takes its place in one step (5.6), and the Link of
-    the other has nothing left to do. A program with a link is replaced by ``link.update(program)``.
+    *anchor* (6.17) is where among the programs of this cgroup that have the same order it goes: `First`, `Last`,
+    `Before`, `After`; *expected_revision*, of a query, refuses a chain that has changed meanwhile (ESTALE).
+    ``Replace(program)`` (5.6) takes the place of one that hangs there in mode MULTI in one step, and the Link of that
+    has nothing left to do. What has a link is replaced by ``link.update(program)``.
     """
 
     path: str = field(converter=path_text)
     attach_type: AttachType | None = None
     mode: CgroupMode = field(default=CgroupMode.AUTO, converter=CgroupMode, kw_only=True)
     preorder: bool = field(default=False, kw_only=True)
-    replace: Program | None = field(default=None, kw_only=True)
+    anchor: Anchor | None = field(default=None, kw_only=True)
+    expected_revision: int = field(default=0, kw_only=True)
 
     @classmethod
     def parse(cls, _spec: ProgramSpec) -> Self | None:
@@ -83,7 +88,7 @@ class Cgroup:
     async def attach_program(self, program: Program) -> Link:
         """Raises KernelError (ENOENT, ENOTDIR, EPERM beside a program in another mode ...), SpecError for a directory
         that is no cgroup v2, NotSupportedError for a hook or order that this kernel lacks."""
-        if self.replace is not None and self.mode not in {CgroupMode.AUTO, CgroupMode.MULTI}:
+        if isinstance(self.anchor, Replace) and self.mode not in {CgroupMode.AUTO, CgroupMode.MULTI}:
             raise SpecError(f"{self!r}: a program is replaced in mode 'multi' only, a link's by link.update(program)")
         attach_type = self.attach_type
         if attach_type is None and program.spec is not None:
@@ -101,12 +106,13 @@ class Cgroup:
     def _attach(self, program: Program, attach_type: AttachType) -> Attachment:
         subject = f"program {program.name!r} on cgroup {self.path!r} ({attach_type.name})"
         flags = _PREORDER if self.preorder else 0
+        replace = self.anchor.other if isinstance(self.anchor, Replace) else None
+        place = None if self.anchor is None or isinstance(self.anchor, Replace) else self.anchor.position()
         with _opened(self.path) as directory, building() as attachment:
             try:
-                if self.mode in {CgroupMode.AUTO, CgroupMode.LINK} and self.replace is None:
+                if self.mode in {CgroupMode.AUTO, CgroupMode.LINK} and replace is None:
                     try:
-                        link = kernel.link_create(program, directory, attach_type, flags=flags, subject=subject)
-                        attachment.links.append(link)
+                        attachment.links.append(self._link(program, directory, attach_type, flags, place, subject))
                         return attachment
                     except KernelError as error:
                         # EINVAL: no links for cgroups before 5.7 (af6eea57437a), none with an order before 6.17, or
@@ -120,14 +126,37 @@ class Cgroup:
                     attach_type,
                     where=f"cgroup {self.path!r}",
                     subject=subject,
+                    sharing=Sharing.MANY if mode is CgroupMode.MULTI else Sharing.NONE,
                     flags=_FLAGS[mode] | flags,
-                    replace=self.replace,
-                    is_alone=mode is not CgroupMode.MULTI,
+                    replace=replace,
+                    place=place,
+                    expected_revision=self.expected_revision,
                 )
             except KernelError as error:
                 raise self._explained(error, subject, attach_type) from error
             attachment.undos.append(undo)
             return attachment
+
+    def _link(
+        self,
+        program: Program,
+        directory: OwnedFd,
+        attach_type: AttachType,
+        flags: int,
+        place: Position | None,
+        subject: str,
+    ) -> OwnedFd:
+        if place is None and not self.expected_revision:
+            return kernel.link_create(program, directory, attach_type, flags=flags, subject=subject)
+        return kernel.link_relative(
+            program,
+            directory,
+            attach_type,
+            flags=flags | (place.flags if place else 0),
+            relative=place.relative if place else 0,
+            expected_revision=self.expected_revision,
+            subject=subject,
+        )
 
     def _explained(self, error: KernelError, subject: str, attach_type: AttachType) -> Exception:
         hint = None
@@ -140,11 +169,18 @@ class Cgroup:
                 return missing
             if self.preorder and kernel.kernel_release() < (6, 15):
                 return NotSupportedError(f"{subject}: an order of parents and children (preorder)", "6.15")
+            is_ordered = bool(self.expected_revision) or not isinstance(self.anchor, Replace | None)
+            if is_ordered and kernel.kernel_release() < (6, 17):
+                return NotSupportedError(f"{subject}: a place among the programs of a cgroup (anchor)", "6.17")
             hint = f"The program was loaded for another hook than {attach_type.name}, or this kernel does not know it"
         elif error.errno == errno.EPERM and self.mode not in {CgroupMode.AUTO, CgroupMode.LINK}:
             hint = "A program in another mode may hang there, or on a parent, already"
-        elif error.errno == errno.ENOENT and self.replace is not None:
-            hint = f"{self.replace!r} does not hang there without a link, so it cannot be replaced"
+        elif error.errno == errno.ENOENT and isinstance(self.anchor, Replace):
+            hint = f"{self.anchor.other!r} does not hang there without a link, so it cannot be replaced"
+        elif error.errno == errno.ENOENT and self.anchor is not None:
+            return SpecError(f"{subject}: {self.anchor} speaks of what does not hang there")
+        elif error.errno == errno.ESTALE:
+            hint = f"The chain is not at revision {self.expected_revision} any more: query it again"
         return error if hint is None else kernel_error(error.errno or 0, error.operation, subject, hint)
 
 

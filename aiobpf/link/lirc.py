@@ -10,7 +10,7 @@ from attrs import field, frozen
 
 from aiobpf.errors import KernelError, SpecError, kernel_error
 from aiobpf.kernel.fd import OwnedFd
-from aiobpf.link.attached_program import attach_without_link
+from aiobpf.link.attached_program import Sharing, attach_without_link
 from aiobpf.link.attachment import Attachment, building
 from aiobpf.link.link import Link, make_link
 from aiobpf.link.path_text import path_text
@@ -56,7 +56,9 @@ class Lirc:
             raise kernel_error(getattr(error, "errno", None) or errno.EINVAL, "open", where) from error
         with OwnedFd(number, where) as device, building() as attachment:
             try:
-                undo = attach_without_link(program, device, AttachType.LIRC_MODE2, where=where, subject=subject)
+                undo = attach_without_link(
+                    program, device, AttachType.LIRC_MODE2, where=where, subject=subject, sharing=Sharing.MANY
+                )
             except KernelError as error:
                 if error.errno in {errno.EINVAL, errno.ENODEV}:
                     raise SpecError(f"{subject}: it is no infrared receiver in raw mode") from error

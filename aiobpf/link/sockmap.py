@@ -11,7 +11,7 @@ from attrs import field, frozen
 from aiobpf import kernel
 from aiobpf.errors import KernelError, NotSupportedError, SpecError, kernel_error
 from aiobpf.kernel.first_kernels import missing_attach_type
-from aiobpf.link.attached_program import attach_without_link
+from aiobpf.link.attached_program import Sharing, attach_without_link
 from aiobpf.link.attachment import Attachment, building
 from aiobpf.link.link import Link, make_link
 from aiobpf.uapi import AttachType, MapType, ProgramType
@@ -99,7 +99,9 @@ class Sockmap:
                         # EINVAL: no links for sockmaps before 6.10 (699c23f02c65)
                         if error.errno != errno.EINVAL or self.mode is SockmapMode.LINK:
                             raise
-                undo = attach_without_link(program, self.map, attach_type, where=where, subject=subject)
+                undo = attach_without_link(
+                    program, self.map, attach_type, where=where, subject=subject, sharing=Sharing.ONE
+                )
             except KernelError as error:
                 raise self._explained(error, subject, attach_type) from error
             attachment.undos.append(undo)

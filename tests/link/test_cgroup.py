@@ -12,7 +12,7 @@ from aiobpf import asm, kernel
 from aiobpf.asm import R0, R1, R2, Instructions
 from aiobpf.errors import KernelError, NotSupportedError, SpecError
 from aiobpf.kernel import OwnedFd
-from aiobpf.link import Cgroup, CgroupMode
+from aiobpf.link import After, Before, Cgroup, CgroupMode, First, Last, Link, Replace
 from aiobpf.runtime import Program
 from aiobpf.spec import ProgramSpec
 from aiobpf.uapi import AttachType, ProgramType
@@ -112,10 +112,61 @@ async def test_without_a_link_detach_works_and_the_rest_says_why_not(
         for attempt in (link.fileno, lambda: link.pin(tmp_path / "link")):
             with pytest.raises(NotSupportedError, match="no bpf link"):
                 attempt()
-        with pytest.raises(NotSupportedError, match="no bpf link"):
-            await link.update(deny.program)
         await link.detach()
         bind()
+
+
+@pytest.mark.everywhere
+@pytest.mark.parametrize("mode", ["link", "multi", "override", "exclusive"])
+async def test_an_update_takes_effect_in_every_mode_if_it_is_what_was_expected(
+    counters: Counters, cgroup: Path, mode: str
+) -> None:
+    deny = counters(ProgramType.CGROUP_SOCK_ADDR, AttachType.CGROUP_INET4_BIND, retval=DENY)
+    allow = counters(ProgramType.CGROUP_SOCK_ADDR, AttachType.CGROUP_INET4_BIND, retval=ALLOW)
+    async with deny.program.attach(Cgroup(cgroup, mode=mode)) as link:
+        with pytest.raises(KernelError, match=r"EPERM|ENOENT"):
+            await link.update(allow.program, expected=allow.program)
+        with pytest.raises(PermissionError):
+            bind()
+        await link.update(allow.program, expected=deny.program)
+        bind()
+        assert attached(cgroup) == [number_of(allow)]
+    assert attached(cgroup) == []
+
+
+@pytest.mark.everywhere
+@pytest.mark.requires("cgroup anchors")
+@pytest.mark.parametrize("mode", ["link", "multi"])
+async def test_programs_of_a_cgroup_run_in_the_order_that_anchors_give(
+    counters: Counters, cgroup: Path, mode: str
+) -> None:
+    made = [counters(ProgramType.CGROUP_SOCK_ADDR, AttachType.CGROUP_INET4_BIND, retval=ALLOW) for _ in range(5)]
+    a, b, c, d, e = (each.program for each in made)
+    async with a.attach(Cgroup(cgroup, mode=mode)) as first:
+        beside: Link | Program = first if mode == "link" else a
+        async with (
+            b.attach(Cgroup(cgroup, mode=mode, anchor=First())),
+            c.attach(Cgroup(cgroup, mode=mode, anchor=Before(beside))),
+            d.attach(Cgroup(cgroup, mode=mode, anchor=After(beside))),
+            e.attach(Cgroup(cgroup, mode=mode, anchor=Last())),
+        ):
+            assert attached(cgroup) == [kernel.program_info(each).id for each in (b, c, a, d, e)]
+            bind()
+    assert [each.count for each in made] == [1] * 5
+
+
+@pytest.mark.everywhere
+@pytest.mark.requires("cgroup anchors")
+async def test_a_chain_that_has_changed_is_not_the_one_that_was_meant(counters: Counters, cgroup: Path) -> None:
+    first = counters(ProgramType.CGROUP_SOCK_ADDR, AttachType.CGROUP_INET4_BIND, retval=ALLOW)
+    second = counters(ProgramType.CGROUP_SOCK_ADDR, AttachType.CGROUP_INET4_BIND, retval=ALLOW)
+    with OwnedFd(os.open(cgroup, os.O_RDONLY), "cgroup") as directory:
+        revision = kernel.prog_query(directory, AttachType.CGROUP_INET4_BIND).revision
+    async with first.program.attach(Cgroup(cgroup, expected_revision=revision)):
+        with pytest.raises(KernelError, match="query it again"):
+            await second.program.attach(Cgroup(cgroup, expected_revision=revision))
+        with pytest.raises(SpecError, match="what does not hang there"):
+            await second.program.attach(Cgroup(cgroup, mode="multi", anchor=After(second.program)))
 
 
 @pytest.mark.everywhere
@@ -138,7 +189,7 @@ async def test_a_program_takes_the_place_of_another_in_one_step(counters: Counte
     async with deny.program.attach(Cgroup(cgroup, mode="multi")) as old:
         with pytest.raises(PermissionError):
             bind()
-        async with allow.program.attach(Cgroup(cgroup, replace=deny.program)):
+        async with allow.program.attach(Cgroup(cgroup, anchor=Replace(deny.program))):
             bind()
             assert attached(cgroup) == [number_of(allow)]
             await old.aclose()
@@ -146,9 +197,9 @@ async def test_a_program_takes_the_place_of_another_in_one_step(counters: Counte
         bind()
     assert allow.count == 1
     with pytest.raises(KernelError, match="does not hang there without a link"):
-        await allow.program.attach(Cgroup(cgroup, replace=deny.program))
+        await allow.program.attach(Cgroup(cgroup, anchor=Replace(deny.program)))
     with pytest.raises(SpecError, match="replaced in mode 'multi' only"):
-        await allow.program.attach(Cgroup(cgroup, mode="link", replace=deny.program))
+        await allow.program.attach(Cgroup(cgroup, mode="link", anchor=Replace(deny.program)))
 
 
 @pytest.mark.everywhere
@@ -216,6 +267,15 @@ async def test_an_order_that_this_kernel_lacks_is_named_with_its_kernel(counters
         return
     with pytest.raises(NotSupportedError, match=r"needs Linux 6\.15"):
         await seen.program.attach(Cgroup(cgroup, preorder=True))
+
+
+@pytest.mark.everywhere
+async def test_a_place_that_this_kernel_cannot_give_is_named_with_its_kernel(counters: Counters, cgroup: Path) -> None:
+    seen = counters(ProgramType.CGROUP_SOCK_ADDR, AttachType.CGROUP_INET4_BIND, retval=ALLOW)
+    if kernel_has("cgroup anchors"):
+        return
+    with pytest.raises(NotSupportedError, match=r"needs Linux 6\.17"):
+        await seen.program.attach(Cgroup(cgroup, anchor=First()))
 
 
 @pytest.mark.everywhere

@@ -61,7 +61,7 @@ def spread_packets(network: NetworkPair) -> None:
 async def test_a_connection_is_steered_to_another_port_until_it_is_closed(network: NetworkPair) -> None:
     async with aiobpf.load(OBJECT, programs=["steer"]) as coll:
         with listening(network) as listener:
-            coll.maps["socks"][0] = listener.fileno()
+            coll.maps["socks"][0] = listener
             coll.variables["steered_port"].value = STEERED
             assert not connects(network, STEERED)
             async with coll.programs["steer"].attach(SkLookup(network.near)) as link:
@@ -75,7 +75,7 @@ async def test_a_connection_is_steered_to_another_port_until_it_is_closed(networ
 async def test_the_namespace_of_the_thread_that_asks_is_meant(network: NetworkPair) -> None:
     async with aiobpf.load(OBJECT, programs=["steer"]) as coll:
         with listening(network) as listener:
-            coll.maps["socks"][0] = listener.fileno()
+            coll.maps["socks"][0] = listener
             coll.variables["steered_port"].value = STEERED
             with NetNamespace.open(network.near) as near, near.entered():
                 link: Link = await coll.programs["steer"].attach(SkLookup())
@@ -88,7 +88,7 @@ async def test_a_lookup_can_be_updated_and_detached(network: NetworkPair) -> Non
     async with aiobpf.load(OBJECT, programs=["steer"]) as coll, aiobpf.load(OBJECT, programs=["steer"]) as second:
         with listening(network) as listener:
             for each in (coll, second):
-                each.maps["socks"][0] = listener.fileno()
+                each.maps["socks"][0] = listener
             second.variables["steered_port"].value = STEERED
             async with coll.programs["steer"].attach(SkLookup(network.near)) as link:
                 assert not connects(network, STEERED)
@@ -101,7 +101,7 @@ async def test_a_lookup_can_be_updated_and_detached(network: NetworkPair) -> Non
 async def test_a_pinned_lookup_stays_until_it_is_unpinned(network: NetworkPair, bpffs: Path) -> None:
     async with aiobpf.load(OBJECT, programs=["steer"]) as coll:
         with listening(network) as listener:
-            coll.maps["socks"][0] = listener.fileno()
+            coll.maps["socks"][0] = listener
             coll.variables["steered_port"].value = STEERED
             async with coll.programs["steer"].attach(SkLookup(network.near)) as link:
                 link.pin(bpffs / "lookup")

@@ -147,7 +147,7 @@ async def test_the_socket_that_is_chosen_gets_everything_until_it_is_closed(choi
     async with aiobpf.load(OBJECT, programs=["choose"]) as coll:
         with group(socket.SOCK_DGRAM) as sockets:
             for index, sock in enumerate(sockets):
-                coll.maps["listeners"][index] = sock.fileno()
+                coll.maps["listeners"][index] = sock
             coll.variables["choice"].value = choice
             assert all(spread(sockets))
             async with coll.programs["choose"].attach(SkReuseport(sockets[0])):
@@ -170,7 +170,7 @@ async def test_a_connection_not_yet_accepted_goes_to_the_listener_that_is_chosen
     async with aiobpf.load(OBJECT, programs=["choose_again"]) as coll:
         with group(socket.SOCK_STREAM) as (first, second):
             for index, sock in enumerate((first, second)):
-                coll.maps["listeners"][index] = sock.fileno()
+                coll.maps["listeners"][index] = sock
             async with coll.programs["choose_again"].attach(SkReuseport(second)):
                 with socket.create_connection(first.getsockname()) as client:
                     coll.variables["choice"].value = 1

@@ -68,7 +68,7 @@ async def test_what_is_sent_is_received_elsewhere_until_it_is_closed(connections
         sockets = coll.maps["sock_hash"]
 
         def put_in() -> None:
-            sockets[0], sockets[1] = a.fileno(), d.fileno()
+            sockets[0], sockets[1] = a, d
 
         def take_out() -> None:
             del sockets[0], sockets[1]
@@ -95,12 +95,12 @@ async def test_what_is_received_is_passed_on_until_it_is_closed(connections: Con
         sockets = coll.maps["socks"]
         place = Sockmap(sockets, mode=mode)
         async with coll.programs["all_of_it"].attach(place), coll.programs["pass_on"].attach(place):
-            sockets[0], sockets[1] = b.fileno(), c.fileno()
+            sockets[0], sockets[1] = b, c
             a.sendall(b"there")
             assert connections.gets(d) == b"there"
             assert coll.variables["seen"].value == 1
         del sockets[0], sockets[1]
-        sockets[0], sockets[1] = b.fileno(), c.fileno()
+        sockets[0], sockets[1] = b, c
         a.sendall(b"here")
         assert connections.gets(b) == b"here"
         assert coll.variables["seen"].value == 1
@@ -112,7 +112,7 @@ async def test_a_verdict_without_a_parser_passes_on_too(connections: Connections
     async with aiobpf.load(OBJECT, programs=["pass_on_at_once"]) as coll:
         sockets = coll.maps["socks"]
         async with coll.programs["pass_on_at_once"].attach(Sockmap(sockets)):
-            sockets[0], sockets[1] = connections.b.fileno(), connections.c.fileno()
+            sockets[0], sockets[1] = connections.b, connections.c
             connections.a.sendall(b"there")
             assert connections.gets(connections.d) == b"there"
             del sockets[0], sockets[1]
@@ -122,9 +122,9 @@ async def test_a_socket_keeps_the_program_until_it_is_taken_out(connections: Con
     a, b, d = connections.a, connections.b, connections.d
     async with aiobpf.load(OBJECT, programs=["send_elsewhere"]) as coll:
         sockets = coll.maps["sock_hash"]
-        sockets[1] = d.fileno()
+        sockets[1] = d
         async with coll.programs["send_elsewhere"].attach(Sockmap(sockets)):
-            sockets[0] = a.fileno()
+            sockets[0] = a
         a.sendall(b"there")
         assert connections.gets(d) == b"there"
         del sockets[0]
@@ -150,6 +150,21 @@ async def test_a_link_holds_its_place_and_can_be_updated_and_detached(connection
             await link.detach()
             async with program.attach(Sockmap(sockets)):
                 pass
+
+
+@pytest.mark.requires("sockmap queries")
+async def test_without_a_link_an_update_takes_the_place_too() -> None:
+    async with (
+        aiobpf.load(OBJECT, programs=["send_elsewhere"]) as coll,
+        aiobpf.load(OBJECT, programs=["send_elsewhere"]) as second,
+    ):
+        sockets, new = coll.maps["sock_hash"], second.programs["send_elsewhere"]
+        async with coll.programs["send_elsewhere"].attach(Sockmap(sockets, mode="attach")) as link:
+            with pytest.raises(KernelError, match="Another program than expected hangs there"):
+                await link.update(new, expected=new)
+            await link.update(new)
+            assert program_ids(sockets) == [kernel.program_info(new).id]
+        assert program_ids(sockets) == []
 
 
 @pytest.mark.requires("sockmap links")

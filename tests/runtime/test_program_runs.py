@@ -47,7 +47,7 @@ async def test_a_lookup_is_asked_for_a_connection_that_is_made_up() -> None:
     async with aiobpf.load(OBJECT, programs=["steer"]) as coll:
         with socket.create_server(("127.0.0.1", 0)) as listener:
             coll.variables["steered_port"].value = port
-            coll.maps["socks"][0] = listener.fileno()
+            coll.maps["socks"][0] = listener
             done = await coll.programs["steer"].run(context=context)
             assert done.retval == SK_PASS
             assert coll.variables["seen"].value == 1
