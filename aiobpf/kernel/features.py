@@ -141,11 +141,21 @@ class MapFlag:
     map_type: MapType | None = None
 
 
-Question: TypeAlias = (
-    "Feature | BtfFeature | MapType | ProgramType | AttachType | LinkType | MapFlags | MapFlag | Helper | HelperCall"
-    " | KfuncCall"
-)
-"""What can be asked. `Helper` alone asks whether the kernel knows it at all."""
+if TYPE_CHECKING:
+    Question: TypeAlias = (
+        Feature
+        | BtfFeature
+        | MapType
+        | ProgramType
+        | AttachType
+        | LinkType
+        | MapFlags
+        | MapFlag
+        | Helper
+        | HelperCall
+        | KfuncCall
+    )
+    """What can be asked. `Helper` alone asks whether the kernel knows it at all."""
 
 
 @final

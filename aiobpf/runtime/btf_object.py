@@ -38,7 +38,7 @@ class BtfObject:
     def all(cls, *, after: int = 0) -> AllObjects[BtfObject]:
         """``async for btf in BtfObject.all():`` opens each of the kernel's (with an id above *after*); who gets it
         closes it."""
-        return AllObjects(kernel.ObjectKind.BTF, cls.from_fd, cls.close, after)
+        return AllObjects(kernel.ObjectKind.BTF, cls.from_fd, BtfObject.close, after)
 
     @classmethod
     def from_id(cls, id: int) -> BtfObject:  # noqa: A002 - the field's own word
