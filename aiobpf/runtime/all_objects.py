@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Generic, Protocol, TypeVar, final
+from typing import TYPE_CHECKING, Generic, TypeVar, final
 
 from aiobpf import kernel
 from aiobpf.kernel.worker import in_worker
@@ -12,12 +12,6 @@ if TYPE_CHECKING:
     from typing import Self
 
     from aiobpf.kernel import ObjectKind, OwnedFd
-
-
-class Owner(Protocol):
-    """What owns a descriptor."""
-
-    def close(self) -> None: ...
 
 
 T_co = TypeVar("T_co", covariant=True)

@@ -167,7 +167,7 @@ class MapHandle:
         """
         try:
             info = kernel.map_info(fd)
-            return cls(
+            found = cls(
                 fd,
                 name=info.name if spec is None or keeps_name else spec.name,
                 type=member(MapType, info.type),
@@ -181,6 +181,8 @@ class MapHandle:
                 spec=spec,
                 map_extra=info.map_extra,
             )
+            found._id = info.id
+            return found
         except BaseException:
             fd.close()
             raise
@@ -232,6 +234,7 @@ class MapHandle:
             spec=self.spec if spec is None else spec,
         )
         copy.pin_path = self.pin_path
+        copy._id = self._id
         copy._arena = self._arena  # mapped once in a process, whoever asks first
         return copy
 
@@ -285,6 +288,7 @@ class MapHandle:
 
     def pin(self, path: str | PathLike[str]) -> None:
         """Give the map a name in a bpffs; it lives as long as that. Missing directories of the bpffs are made."""
+        self._id = self.id  # `unpin` looks for it, when the map may be closed
         kernel.pin(self.fileno(), path, subject=f"map {self.name!r}")
         self.pin_path = os.fspath(path)
 

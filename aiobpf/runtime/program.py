@@ -125,7 +125,9 @@ class Program:
         """A program that is open already; it owns *fd* from here on, also if this fails."""
         try:
             info = kernel.program_info(fd)
-            return cls(fd, name=info.name, type=member(ProgramType, info.type))
+            found = cls(fd, name=info.name, type=member(ProgramType, info.type))
+            found._id = info.id
+            return found
         except BaseException:
             fd.close()
             raise
@@ -323,6 +325,7 @@ class Program:
 
     def pin(self, path: str | PathLike[str]) -> None:
         """Give the program a name in a bpffs; it lives as long as that. Missing directories of the bpffs are made."""
+        self._id = self.id  # `unpin` looks for it, when the program may be closed
         kernel.pin(self.fileno(), path, subject=f"program {self.name!r}")
         self.pin_path = os.fspath(path)
 
@@ -338,6 +341,7 @@ class Program:
         copy = Program(self._fd.duplicate(), name=self.name, type=self.type, spec=self.spec, log=self.log)
         copy.default_kind = self.default_kind
         copy.pin_path = self.pin_path
+        copy._id = self._id
         return copy
 
     def bind_map(self, map_: Map) -> None:

@@ -153,6 +153,19 @@ async def test_a_name_that_is_anothers_by_now_is_left_to_it(bpffs: Path) -> None
         program.unpin()
 
 
+async def test_a_name_is_taken_away_after_the_object_was_closed(bpffs: Path) -> None:
+    async with Map.create(TABLE) as table, Program.load(TRACED) as program:
+        table.pin(bpffs / "table")
+        program.pin(bpffs / "program")
+        found = Map.from_pin(bpffs / "table")
+        await found.aclose()
+    program.unpin()
+    assert [os.path.basename(pin.path) for pin in await walked(bpffs)] == ["table"]
+    found.unpin()
+    table.unpin()
+    assert await walked(bpffs) == []
+
+
 async def test_a_pin_of_another_kind_is_refused_by_what_it_is(bpffs: Path) -> None:
     async with Map.create(TABLE) as table:
         table.pin(bpffs / "table")
