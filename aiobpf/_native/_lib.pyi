@@ -46,6 +46,7 @@ class RingDrained(CData):
     discarded: int
     longer: int
     odd_length: int
+    overwritten: int
     busy: int
     more: int
     odd: int
@@ -263,6 +264,20 @@ class Lib:
     ) -> int: ...
     @staticmethod
     def ring_drain(
+        consumer: CData,
+        producer: CData,
+        page: int,
+        size: int,
+        out: CData,
+        out_size: int,
+        offsets: IntArray,
+        lengths: IntArray,
+        limit: int,
+        drained: RingDrained,
+        /,
+    ) -> int: ...
+    @staticmethod
+    def ring_drain_overwritten(
         consumer: CData,
         producer: CData,
         page: int,

@@ -229,3 +229,91 @@ int ring_drain(void *consumer, const void *producer, uint64_t page, uint64_t siz
 	drained->room = used;
 	return finish(&c, state, drained);
 }
+
+enum {
+	OVERWRITE_POSITION = 16, /* in the producer's page, behind its position and that of what is being written */
+	LAPS = 64,		 /* times that a drain begins anew behind what it was overtaken by */
+};
+
+static uint64_t overwrite_position(const void *producer)
+{
+	return load_acquire64((const char *)producer + OVERWRITE_POSITION);
+}
+
+/*
+ * ring_drain for a ring whose producers overwrite the oldest records (BPF_F_RB_OVERWRITE, 6.19). They move the overwrite
+ * position past a record before they write over it (__bpf_ringbuf_reserve), so a copy is whole if that position has not
+ * passed it after it was made.
+ */
+int ring_drain_overwritten(void *consumer, const void *producer, uint64_t page, uint64_t size, void *out,
+			   uint64_t out_size, uint32_t *offsets, uint32_t *lengths, uint32_t limit,
+			   struct ring_drained *drained)
+{
+	const char *data = (const char *)producer + page;
+	uint64_t at = load_acquire64(consumer);
+	uint64_t end = load_acquire64(producer);
+	uint64_t used = 0;
+	int laps = 0;
+	int error = 0;
+
+	memset(drained, 0, sizeof(*drained));
+	drained->backlog = end - at < size ? end - at : size;
+	if (out_size > UINT32_MAX)
+		out_size = UINT32_MAX;
+	while (drained->records < limit && drained->discarded < limit) {
+		uint64_t over = overwrite_position(producer);
+		uint32_t header = 0;
+		uint32_t length = 0;
+		int fits = 0;
+
+		if (over <= at) {
+			if (at >= end) {
+				end = load_acquire64(producer);
+				if (at >= end)
+					break;
+			}
+			header = __atomic_load_n((const uint32_t *)(data + (at & (size - 1))), __ATOMIC_ACQUIRE);
+			length = header & ~(BUSY | DISCARDED);
+			fits = length <= out_size - used && length <= size - HEADER;
+			if (fits && !(header & (BUSY | DISCARDED)))
+				memcpy((char *)out + used, data + (at & (size - 1)) + HEADER, length);
+			__atomic_thread_fence(__ATOMIC_ACQUIRE);
+			over = overwrite_position(producer);
+		}
+		if (over > at) {
+			drained->overwritten += over - at;
+			at = over;
+			if (++laps > LAPS)
+				break;
+			continue;
+		}
+		if (header & BUSY) {
+			drained->busy = 1;
+			break;
+		}
+		if (total(header) > end - at || total(header) > size) {
+			error = -EIO;
+			break;
+		}
+		if (header & DISCARDED) {
+			drained->discarded++;
+		} else if (!fits) {
+			drained->odd = drained->records == 0;
+			drained->odd_length = length;
+			drained->more = 1;
+			break;
+		} else {
+			offsets[drained->records] = (uint32_t)used;
+			lengths[drained->records] = length;
+			drained->records++;
+			drained->bytes += length;
+			used += ((uint64_t)length + 7) & ~7ull;
+			if (used > out_size)
+				used = out_size;
+		}
+		at += total(header);
+	}
+	store_release64(consumer, at);
+	drained->room = used;
+	return error;
+}

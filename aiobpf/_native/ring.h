@@ -19,6 +19,7 @@ struct ring_drained {
 	uint32_t discarded;  /* records that the program discarded: skipped */
 	uint32_t longer;     /* fixed stride: records cut to the stride */
 	uint32_t odd_length; /* the length of the record that stopped the drain: too long for *out*, or below the stride */
+	uint64_t overwritten; /* bytes of records, headers included, that were overwritten before they were copied */
 	uint8_t busy;        /* stopped at a record that a program still writes */
 	uint8_t more;        /* committed records remain: the limit, *out* or odd_length stopped the drain */
 	uint8_t odd;         /* stopped by odd_length; it stays in the ring */
@@ -28,6 +29,9 @@ int ring_drain_fixed(void *consumer, const void *producer, uint64_t page, uint64
 		     uint64_t out_size, uint32_t limit, struct ring_drained *drained);
 int ring_drain(void *consumer, const void *producer, uint64_t page, uint64_t size, void *out, uint64_t out_size,
 	       uint32_t *offsets, uint32_t *lengths, uint32_t limit, struct ring_drained *drained);
+int ring_drain_overwritten(void *consumer, const void *producer, uint64_t page, uint64_t size, void *out,
+			   uint64_t out_size, uint32_t *offsets, uint32_t *lengths, uint32_t limit,
+			   struct ring_drained *drained);
 uint64_t ring_backlog(const void *consumer, const void *producer);
 
 uint64_t load_acquire64(const void *address);

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar, final, overload
+from typing import TYPE_CHECKING, Any, Final, TypeVar, final, overload
 
 from aiobpf.errors import SpecError
 from aiobpf.stream.event_stream import EventStream
 from aiobpf.stream.ring_source import RingSource
-from aiobpf.uapi import MapType
+from aiobpf.uapi import MapFlags, MapType
 
 if TYPE_CHECKING:
     import builtins
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from aiobpf.stream.event_type import EventMap
 
 T = TypeVar("T")
+
+OVERWRITTEN_LOOK_S: Final = 0.2
 
 
 @final
@@ -36,6 +38,10 @@ class RingBuffer(EventStream[T]):
     whether a record too short for *type* raises CodecError or is only counted ("skip"). *lost* is where the program
     counts what it found no room for, which else is lost without a trace: a Map (element 0 of an array or per-CPU array,
     a u64) or a Variable; ``coll.stream("events")`` takes the one named "events_lost".
+
+    A ring that overwrites (BPF_F_RB_OVERWRITE, 6.19) keeps what is newest: what was overwritten before it was read is
+    counted in bytes (`StreamStats.overwritten`), and the stream looks every 0.2 s by itself, as a reader that was
+    overtaken is not woken.
 
     A ring has one reader: SpecError while another stream of this process is open on the map.
 
@@ -60,6 +66,8 @@ class RingBuffer(EventStream[T]):
     ) -> None:
         if map.type != MapType.RINGBUF:
             raise SpecError(f"map {map.name!r} is a {map.type.name} map, no RINGBUF")
+        if getattr(map, "flags", 0) & MapFlags.RB_OVERWRITE and options.get("flush_interval") is None:
+            options["flush_interval"] = OVERWRITTEN_LOOK_S
         super().__init__(map, type, **options)
         self._stats.capacity = map.max_entries
 

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, final
 
 from aiobpf._native import ffi, lib
 from aiobpf.errors import ClosedError, SpecError, kernel_error
+from aiobpf.kernel.info import map_info
 from aiobpf.kernel.mapped import MappedMemory
 from aiobpf.stream.batch_memory import index_arrays
 from aiobpf.stream.source import Drained
+from aiobpf.uapi import MapFlags
 
 if TYPE_CHECKING:
     from aiobpf._native._lib import CData, IntArray
@@ -35,6 +37,8 @@ class RingSource:
 
     def __init__(self, consumer: CData, producer: CData, size: int, fd: OwnedFd, *memories: MappedMemory) -> None:
         """*size* bytes of data; *memories* are what *consumer* and *producer* lie in, closed with this, as is *fd*."""
+        self.overwrites = False
+        """Whether producers overwrite the oldest records when the ring is full (BPF_F_RB_OVERWRITE)."""
         self._consumer: CData | None = consumer
         self._producer = producer
         self._size = size
@@ -54,7 +58,9 @@ class RingSource:
                 raise SpecError(f"{fd.what}: a ring buffer has a power of two of bytes, not {size}")
             memories.append(MappedMemory(fd, PAGE, writable=True))
             memories.append(MappedMemory(fd, PAGE + 2 * size, offset=PAGE))
-            return cls(memories[0].address, memories[1].address, size, fd, *memories)
+            source = cls(memories[0].address, memories[1].address, size, fd, *memories)
+            source.overwrites = bool(map_info(fd, subject=fd.what).flags & MapFlags.RB_OVERWRITE)
+            return source
         except BaseException:
             for memory in memories:
                 memory.close()
@@ -80,7 +86,7 @@ class RingSource:
             while True:
                 taken = self._drain(consumer, stride, limit, room, memory, stats)
                 result = self._drained
-                if stride or taken.count or not result.odd:
+                if taken.count or not result.odd or (stride and not self.overwrites):
                     return taken
                 room = result.odd_length  # one record larger than the budget: it is taken alone
 
@@ -90,21 +96,21 @@ class RingSource:
         out = memory.take(room)
         taken = Drained(out)
         result = self._drained
-        if stride:
+        if stride and not self.overwrites:
             error = lib.ring_drain_fixed(consumer, self._producer, PAGE, self._size, stride, out, room, limit, result)
         else:
             limit, offsets, lengths = self._indices(limit, room)
-            error = lib.ring_drain(
-                consumer, self._producer, PAGE, self._size, out, room, offsets, lengths, limit, result
-            )
+            drain = lib.ring_drain_overwritten if self.overwrites else lib.ring_drain
+            error = drain(consumer, self._producer, PAGE, self._size, out, room, offsets, lengths, limit, result)
             if result.records:
                 taken.offsets = ffi.unpack(offsets, result.records)
                 taken.lengths = ffi.unpack(lengths, result.records)
         taken.count = result.records
         taken.room = result.room
         taken.is_busy = bool(result.busy)
-        taken.is_short = bool(stride and result.odd)
-        taken.has_skipped = result.discarded > 0
+        taken.is_short = bool(stride and result.odd and not self.overwrites)
+        taken.has_skipped = result.discarded > 0 or result.overwritten > 0
+        stats.overwritten += result.overwritten
         stats.records += taken.count
         stats.bytes += result.bytes
         stats.discarded += result.discarded

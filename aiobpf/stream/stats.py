@@ -22,6 +22,8 @@ class StreamStats:
     """Records that found the buffer full, as far as the kernel or the program tells."""
     lost_by_program: int = 0
     """Those of `lost` that the program counted."""
+    overwritten: int = 0
+    """Bytes of records, 8 a record for its header included, that a ring with BPF_F_RB_OVERWRITE overwrote unread."""
     discarded: int = 0
     """Records that the program reserved and then discarded (bpf_ringbuf_discard)."""
     decode_errors: int = 0
