@@ -6,7 +6,7 @@ import argparse
 
 import pytest
 
-from tests.endurance import events
+from tests.endurance import events, streams
 
 pytestmark = [pytest.mark.root, pytest.mark.slow]
 
@@ -29,3 +29,9 @@ async def test_a_buffer_that_is_too_small_loses_events_and_all_of_them_are_count
     pytest.importorskip("numpy")
     lines = await events.check(options_of(events, "--seconds", "2", "--rate", "200000", "--bytes", "4096"))
     assert "lost 0," not in lines[1]
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("how", [[], ["--merged"]])
+async def test_64_streams_get_their_events_in_time_while_two_are_flooded(how: list[str]) -> None:
+    await streams.check(options_of(streams, "--seconds", "2", "--patience", "2", *how))
