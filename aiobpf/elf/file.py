@@ -1,7 +1,7 @@
 """The ELF container: a BPF object's sections, checked before they are read.
 
 The header and the tables of sections, symbols and relocations are unpacked straight from the bytes. pyelftools, which
-reads executables and libraries (`aiobpf.link.elf_image`), takes 65 times as long for a walk over an object, and its
+reads executables and libraries (`aiobpf.symbols.elf_image`), takes 65 times as long for a walk over an object, and its
 import as long as reading thirty of them.
 """
 

@@ -17,7 +17,7 @@ def chosen_implementation(path: str, name: str) -> int | None:
     """
     import ctypes
 
-    from aiobpf.link.library_path import file_mappings
+    from aiobpf.symbols.mappings import file_mappings
 
     try:
         inode = os.stat(path).st_ino
@@ -36,7 +36,7 @@ def chosen_implementation(path: str, name: str) -> int | None:
 
 
 def _offset_in_file(address: int, inode: int) -> int | None:
-    from aiobpf.link.library_path import file_mappings
+    from aiobpf.symbols.mappings import file_mappings
 
     for mapping in file_mappings(None):
         if mapping.start <= address < mapping.end:

@@ -11,15 +11,15 @@ from attrs import field, frozen, validators
 from aiobpf import kernel
 from aiobpf.errors import KernelError, NotSupportedError, SpecError, kernel_error
 from aiobpf.kernel import Feature, features
-from aiobpf.link.archive import split_archive
 from aiobpf.link.attachment import Attachment, building
-from aiobpf.link.elf_image import open_elf
 from aiobpf.link.library_path import resolve_binary
 from aiobpf.link.link import Link, make_link
 from aiobpf.link.path_text import path_text
 from aiobpf.link.target import split_binary, split_offset
 from aiobpf.link.uprobe_names import functions_like
 from aiobpf.link.uprobe_symbols import absolute_offset, function_offset
+from aiobpf.symbols.archive import split_archive
+from aiobpf.symbols.elf_image import open_elf
 from aiobpf.uapi import AttachType
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from aiobpf.symbols.demangle import can_demangle, demangle, is_mangled, without_
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from aiobpf.link.elf_image import ElfImage, Symbol
+    from aiobpf.symbols.elf_image import ElfImage, Symbol
 
 STT_FUNC: Final = 2
 STT_GNU_IFUNC: Final = 10

@@ -8,26 +8,25 @@ source has it.
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Final
 
 from attrs import frozen
 
 from aiobpf.errors import BpfError, ElfError, NotSupportedError, SpecError, UnresolvedSymbolError
-from aiobpf.link.elf_image import open_elf
 from aiobpf.link.ifunc import chosen_implementation
 from aiobpf.link.near import near_hint
 from aiobpf.link.uprobe_names import STT_GNU_IFUNC, function_by_source_name, is_function, is_source_name
+from aiobpf.symbols.debug_files import debug_files
+from aiobpf.symbols.elf_image import open_elf
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from aiobpf.link.elf_image import ElfImage, Section
+    from aiobpf.symbols.elf_image import ElfImage, Section
 
 _STB_WEAK: Final = 2
 _VERSION_HIDDEN: Final = 0x8000
 _MAX_VERSIONS: Final = 0x8000
-_DEBUG_ROOT: Final = "/usr/lib/debug"
 
 
 @frozen
@@ -187,7 +186,7 @@ class _Versions:
 
 
 def _in_debug_file(path: str, image: ElfImage, name: str) -> FoundSymbol | None:
-    for debug_path in _debug_files(path, image):
+    for debug_path in debug_files(path, image):
         try:
             with open_elf(debug_path, f"debug file {debug_path!r}") as debug_image:
                 found = _one(list(_matches(debug_image, name)), name, image)
@@ -198,30 +197,6 @@ def _in_debug_file(path: str, image: ElfImage, name: str) -> FoundSymbol | None:
         if found is not None:
             return found
     return None
-
-
-def _debug_files(path: str, image: ElfImage) -> Iterator[str]:
-    """Where a stripped binary's symbols may lie: by its build id, then by its debug link (gdb's rules)."""
-    note = image.section(".note.gnu.build-id")
-    if note is not None:
-        data = image.read(note)
-        name_size, size, _kind = image.unpack("III", data, 0)
-        start = 12 + (name_size + 3 & ~3)
-        build_id = data[start : start + min(size, 64)].hex()
-        if len(build_id) > 2:
-            yield f"{_DEBUG_ROOT}/.build-id/{build_id[:2]}/{build_id[2:]}.debug"
-    link = image.section(".gnu_debuglink")
-    if link is not None:
-        name = image.read(link).partition(b"\0")[0].decode("utf-8", "surrogateescape")
-        if name and "/" not in name:
-            directory = os.path.dirname(os.path.realpath(path))
-            for candidate in (
-                os.path.join(directory, name),
-                os.path.join(directory, ".debug", name),
-                f"{_DEBUG_ROOT}{directory}/{name}",
-            ):
-                if os.path.exists(candidate) and not os.path.samefile(candidate, path):
-                    yield candidate
 
 
 def _function_names(image: ElfImage) -> set[str]:

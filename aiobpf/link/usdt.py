@@ -11,10 +11,8 @@ from attrs import field, frozen, validators
 from aiobpf import kernel
 from aiobpf.errors import KernelError, NotSupportedError, SpecError, kernel_error
 from aiobpf.kernel import Feature, features, perf_events
-from aiobpf.link.archive import split_archive
 from aiobpf.link.attachment import Attachment, building
-from aiobpf.link.elf_image import open_elf
-from aiobpf.link.library_path import file_mappings, resolve_binary
+from aiobpf.link.library_path import resolve_binary
 from aiobpf.link.link import Link, make_link
 from aiobpf.link.path_text import path_text
 from aiobpf.link.perf_link import hang_on_event
@@ -22,6 +20,9 @@ from aiobpf.link.probe_mode import ProbeMode
 from aiobpf.link.usdt_sites import arguments_of, sites_of
 from aiobpf.link.usdt_slots import UsdtSlots, maps_of
 from aiobpf.link.usdt_spec import SPECS_MAP, SpecLayout
+from aiobpf.symbols.archive import split_archive
+from aiobpf.symbols.elf_image import open_elf
+from aiobpf.symbols.mappings import file_mappings
 
 if TYPE_CHECKING:
     from typing import Self

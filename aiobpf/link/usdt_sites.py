@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 from attrs import frozen
 
 from aiobpf.errors import ElfError, NotSupportedError, UnresolvedSymbolError
-from aiobpf.link.elf_image import open_elf
 from aiobpf.link.near import near_hint
 from aiobpf.link.usdt_arguments import Memory, SymbolMemory, UsdtArgument, parse_arguments
 from aiobpf.link.usdt_notes import BASE_SECTION, SECTION, UsdtNote, parse_notes
 from aiobpf.link.usdt_registers import INSTRUCTION_POINTER
+from aiobpf.symbols.elf_image import open_elf
 
 if TYPE_CHECKING:
-    from aiobpf.link.elf_image import ElfImage
+    from aiobpf.symbols.elf_image import ElfImage
 
 
 @frozen

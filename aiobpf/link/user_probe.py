@@ -10,13 +10,13 @@ from attrs import frozen
 
 from aiobpf.errors import KernelError, NotSupportedError, kernel_error
 from aiobpf.kernel import perf_events
-from aiobpf.link.archive import split_archive
 from aiobpf.link.attachment import Attachment, building
 from aiobpf.link.library_path import resolve_binary
 from aiobpf.link.perf_link import hang_on_event
 from aiobpf.link.probe_events import hang_on_probe_event
 from aiobpf.link.probe_mode import ProbeMode
 from aiobpf.link.uprobe_symbols import absolute_offset, function_offset
+from aiobpf.symbols.archive import split_archive
 
 if TYPE_CHECKING:
     from aiobpf.runtime.program import Program

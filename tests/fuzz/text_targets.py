@@ -16,12 +16,12 @@ from aiobpf.kernel.cpus import parse_cpu_list
 from aiobpf.kernel.kallsyms import Kallsyms
 from aiobpf.kernel.kconfig import parse_kernel_config
 from aiobpf.kernel.release import parse_kernel_version
-from aiobpf.link.elf_image import ElfImage
 from aiobpf.link.ld_cache import parse_ld_cache, pick_library
-from aiobpf.link.library_path import parse_mappings
 from aiobpf.spec import Extern, ExternKind
 from aiobpf.spec.kconfig import encode_option, parse_option
 from aiobpf.spec.sections import parse_section
+from aiobpf.symbols.elf_image import ElfImage
+from aiobpf.symbols.mappings import parse_mappings
 from aiobpf.verifier import Refusal
 from tests.fuzz.mutate_bytes import mutate_bytes, mutate_text
 from tests.fuzz.mutate_code import mutate_code

@@ -10,10 +10,10 @@ import pytest
 
 import aiobpf
 from aiobpf.errors import KernelError, SpecError
-from aiobpf.link.library_path import file_mappings, parse_mappings
 from aiobpf.runtime.map_create import create_map
 from aiobpf.spec import MapSpec
 from aiobpf.spec.map import Pinning
+from aiobpf.symbols.mappings import file_mappings, parse_mappings
 from aiobpf.uapi import MapType
 from tests.fuzz.limits import bounded
 from tests.hostile.patch import patched, read, with_btf, with_symbol_name

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 
 from aiobpf.errors import ElfError, KernelError, SpecError
 from aiobpf.link import Uprobe
-from aiobpf.link.archive import Member, open_member, split_archive
-from aiobpf.link.elf_image import open_elf
 from aiobpf.link.uprobe_symbols import function_offset
+from aiobpf.symbols.archive import Member, open_member, split_archive
+from aiobpf.symbols.elf_image import open_elf
 from aiobpf.uapi import ProgramType
 from tests.link.user_library import build
 

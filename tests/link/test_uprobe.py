@@ -158,7 +158,7 @@ async def test_the_reference_counter_is_raised_while_the_probe_is_there(
 
 
 def semaphore_offset(library: Path) -> int:
-    from aiobpf.link.elf_image import open_elf
+    from aiobpf.symbols.elf_image import open_elf
 
     with open_elf(str(library), "library") as image:
         section = image.section(".probes")

@@ -13,8 +13,8 @@ import pytest
 
 from aiobpf.errors import KernelError, NotSupportedError, SpecError, UnresolvedSymbolError
 from aiobpf.link import Uprobe, UprobeMulti, UprobeSession, UretprobeMulti
-from aiobpf.link.elf_image import open_elf
 from aiobpf.link.uprobe_symbols import function_offset
+from aiobpf.symbols.elf_image import open_elf
 from aiobpf.uapi import AttachType, LinkType, ProgramType
 from tests.link.user_library import build
 

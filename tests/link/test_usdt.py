@@ -13,7 +13,7 @@ import aiobpf
 from aiobpf.errors import KernelError, NotSupportedError, SpecError, UnresolvedSymbolError
 from aiobpf.kernel import features
 from aiobpf.link import Link, Usdt, usdt_probes
-from aiobpf.link.elf_image import open_elf
+from aiobpf.symbols.elf_image import open_elf
 from aiobpf.uapi import LinkType, ProgramType
 from tests.link.test_registry import spec_of
 from tests.link.usdt_target import ALL, INDEXED, PLAIN, SIMPLE, make_library, make_program, needs_x86, running

@@ -55,9 +55,9 @@ def test_no_name_is_an_error(text: str, prefix: str) -> None:
 
 
 def test_the_names_of_the_c_plus_plus_library_are_those_of_cxxfilt() -> None:
-    from aiobpf.link.elf_image import open_elf
     from aiobpf.link.library_path import resolve_binary
     from aiobpf.link.uprobe_symbols import _function_names
+    from aiobpf.symbols.elf_image import open_elf
 
     tool = shutil.which("c++filt")
     assert tool is not None, "binutils come with gcc"

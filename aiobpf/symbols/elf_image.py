@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, BinaryIO, cast, final
 from attrs import frozen
 
 from aiobpf.errors import ElfError, kernel_error
-from aiobpf.link.archive import open_member, split_archive
+from aiobpf.symbols.archive import open_member, split_archive
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
