@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import errno
 import socket
 import struct
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from attrs import frozen
 
-from aiobpf.errors import KernelError
+from aiobpf.errors import KernelError, kernel_error
 from aiobpf.kernel import netlink
 from aiobpf.kernel.fd import number
 
@@ -28,17 +29,22 @@ _MODES = {1: XDP_DRIVER, 2: XDP_SKB, 3: XDP_HARDWARE}  # XDP_ATTACHED_*
 _MULTIPLE = 4
 
 
-def interface_names() -> dict[int, str]:
-    """The interfaces of the calling thread's network namespace, by index."""
-    return dict(socket.if_nameindex())
-
-
-def interface_index(name: str) -> int | None:
-    """The index of the interface *name* in the calling thread's network namespace."""
+def find_interface(interface: str | int) -> int:
+    """The index of *interface* in this thread's network namespace. KernelError ENODEV with the names that there are."""
+    if isinstance(interface, int):
+        return interface
     try:
-        return socket.if_nametoindex(name)
-    except OSError:
-        return None
+        return socket.if_nametoindex(interface)
+    except OSError as error:
+        raise no_interface(interface) from error
+
+
+def no_interface(interface: str | int) -> KernelError:
+    """ENODEV with the names that there are."""
+    names = sorted(name for _, name in socket.if_nameindex())
+    near = difflib.get_close_matches(str(interface), names, n=3) or names[:8]
+    hint = f"There are: {', '.join(near)}" if near else "This network namespace has no interface"
+    return kernel_error(errno.ENODEV, "attach", f"interface {interface!r}", hint)
 
 
 def set_xdp(

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
-import errno
 import os
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
-from aiobpf.errors import KernelError, kernel_error
-from aiobpf.kernel.interfaces import interface_index, interface_names
 from aiobpf.kernel.netns import NetNamespace
 from aiobpf.link.link import Link, make_link
 
@@ -54,21 +50,3 @@ async def make_link_in_namespace(
     # A worker thread may live in another network namespace than the thread that asks.
     with namespace_of(kind.netns) as namespace:
         return await make_link(cast("Any", kind), program, run)
-
-
-def find_interface(interface: str | int) -> int:
-    """The index of *interface* in this thread's network namespace. KernelError ENODEV with the names that there are."""
-    if isinstance(interface, int):
-        return interface
-    index = interface_index(interface)
-    if index is None:
-        raise no_interface(interface)
-    return index
-
-
-def no_interface(interface: str | int) -> KernelError:
-    """ENODEV with the names that there are."""
-    names = sorted(interface_names().values())
-    near = difflib.get_close_matches(str(interface), names, n=3) or names[:8]
-    hint = f"There are: {', '.join(near)}" if near else "This network namespace has no interface"
-    return kernel_error(errno.ENODEV, "attach", f"interface {interface!r}", hint)

@@ -11,9 +11,10 @@ from attrs import field, frozen, validators
 from aiobpf import kernel
 from aiobpf.errors import KernelError, NotSupportedError, SpecError, kernel_error
 from aiobpf.kernel import routes
+from aiobpf.kernel.interfaces import find_interface, no_interface
 from aiobpf.kernel.netlink import NetlinkSocket
 from aiobpf.link.attachment import Attachment, building
-from aiobpf.link.interface import find_interface, make_link_in_namespace, netns_name, no_interface
+from aiobpf.link.interface import make_link_in_namespace, netns_name
 from aiobpf.uapi import ProgramType
 
 if TYPE_CHECKING:

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 from attrs import field, frozen
 
 from aiobpf.errors import KernelError, SpecError
+from aiobpf.kernel.interfaces import find_interface, no_interface
 from aiobpf.link.chain import attach_in_chain, check_anchor
-from aiobpf.link.interface import find_interface, make_link_in_namespace, netns_name, no_interface
+from aiobpf.link.interface import make_link_in_namespace, netns_name
 from aiobpf.uapi import AttachType
 
 if TYPE_CHECKING:

@@ -13,11 +13,12 @@ from aiobpf import kernel
 from aiobpf.errors import KernelError, NotSupportedError, kernel_error
 from aiobpf.kernel import interfaces, traffic_control
 from aiobpf.kernel.fd import OwnedFd
+from aiobpf.kernel.interfaces import find_interface, no_interface
 from aiobpf.kernel.netfilter_hooks import hooked_programs
 from aiobpf.kernel.netlink import NETFILTER, NetlinkSocket
 from aiobpf.kernel.worker import in_worker
 from aiobpf.link.direction import Direction
-from aiobpf.link.interface import find_interface, namespace_of, netns_name, no_interface
+from aiobpf.link.interface import namespace_of, netns_name
 from aiobpf.link.netfilter import FAMILIES, HOOKS, NetfilterFamily, NetfilterHook
 from aiobpf.link.xdp import XdpMode
 from aiobpf.uapi import AttachType, LinkType

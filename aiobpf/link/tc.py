@@ -10,10 +10,11 @@ from attrs import field, frozen, validators
 from aiobpf import kernel
 from aiobpf.errors import KernelError, NotSupportedError, kernel_error
 from aiobpf.kernel import traffic_control
+from aiobpf.kernel.interfaces import find_interface, no_interface
 from aiobpf.kernel.netlink import NetlinkSocket
 from aiobpf.link.attachment import Attachment, building
 from aiobpf.link.direction import Direction
-from aiobpf.link.interface import find_interface, make_link_in_namespace, netns_name, no_interface
+from aiobpf.link.interface import make_link_in_namespace, netns_name
 
 if TYPE_CHECKING:
     from typing import Self

@@ -12,9 +12,10 @@ from aiobpf import kernel
 from aiobpf.errors import KernelError, NotSupportedError, SpecError, kernel_error
 from aiobpf.kernel import interfaces
 from aiobpf.kernel.fd import duplicate
+from aiobpf.kernel.interfaces import find_interface, no_interface
 from aiobpf.kernel.netlink import NetlinkSocket
 from aiobpf.link.attachment import Attachment, building
-from aiobpf.link.interface import find_interface, make_link_in_namespace, netns_name, no_interface
+from aiobpf.link.interface import make_link_in_namespace, netns_name
 from aiobpf.uapi import AttachType
 
 if TYPE_CHECKING:
