@@ -18,6 +18,7 @@ class Capability(IntEnum):
     """The capabilities that BPF asks for, by their bit (include/uapi/linux/capability.h)."""
 
     NET_ADMIN = 12
+    NET_RAW = 13
     SYS_ADMIN = 21
     SYS_RESOURCE = 24
     PERFMON = 38

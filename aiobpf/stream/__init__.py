@@ -15,6 +15,7 @@ from aiobpf.stream.rows import RowBatches, Rows
 from aiobpf.stream.stats import StreamStats
 from aiobpf.stream.trace_pipe import TracePipe
 from aiobpf.stream.user_ring_buffer import Reservation, UserRingBuffer, UserRingStats
+from aiobpf.stream.xsk_socket import XskBatches, XskMode, XskSocket
 
 __all__ = [
     "Batch",
@@ -36,6 +37,9 @@ __all__ = [
     "TracePipe",
     "UserRingBuffer",
     "UserRingStats",
+    "XskBatches",
+    "XskMode",
+    "XskSocket",
     "log_to",
     "merge",
 ]
