@@ -50,6 +50,7 @@ _FLAG_FD_CLOEXEC = 1 << 3
 _IOC_ENABLE = 0x2400
 _IOC_DISABLE = 0x2401
 _IOC_SET_BPF = 0x40042408
+_IOC_PAUSE_OUTPUT = 0x40042409
 
 _EVENT_SOURCES = Path("/sys/bus/event_source/devices")
 
@@ -74,6 +75,7 @@ def perf_event_open(
     group: FdLike | None = None,
     cgroup: FdLike | None = None,
     breakpoint_access: int = 0,
+    is_backward: bool = False,
     subject: str = "perf event",
 ) -> OwnedFd:
     """An event of *pid* (-1: every process, then *cpu* must be one) on *cpu* (-1: wherever *pid* runs), or of what runs
@@ -81,6 +83,7 @@ def perf_event_open(
 
     *sample_frequency* (Hz) instead of *sample_period*; *wakeup_watermark* (bytes) instead of *wakeup_events*; *clock*
     is the clock id of the samples' time; *config1* may be a buffer that the kernel reads (a probe's function or path).
+    *is_backward* (4.7): records are written from the buffer's end on, over the oldest where it is mapped read-only.
     A breakpoint has its address in *config1*, its length in *config2*, and HW_BREAKPOINT_* in *breakpoint_access*.
     KernelError: ENOENT (this machine has no such event), ENODEV, EINVAL, ESRCH (no process *pid*), and
     MissingPrivilegeError.
@@ -92,6 +95,8 @@ def perf_event_open(
         flags |= _WATERMARK
     if clock is not None:
         flags |= _USE_CLOCKID
+    if is_backward:
+        flags |= _WRITE_BACKWARD
     attr = _ATTR.make(
         type=type,
         size=_ATTR_SIZE,
@@ -117,7 +122,9 @@ def perf_event_open(
     return owner
 
 
-def open_bpf_output(cpu: int, *, wakeup_events: int = 1, with_time: bool = False, subject: str = "") -> OwnedFd:
+def open_bpf_output(
+    cpu: int, *, wakeup_events: int = 1, with_time: bool = False, is_backward: bool = False, subject: str = ""
+) -> OwnedFd:
     """The event that bpf_perf_event_output writes to on *cpu*: for one slot of a perf event array.
 
     Wakes after *wakeup_events* samples. *with_time* puts the sample's CLOCK_MONOTONIC time (ns) before it.
@@ -133,6 +140,7 @@ def open_bpf_output(cpu: int, *, wakeup_events: int = 1, with_time: bool = False
             read_format=read_format,
             wakeup_events=wakeup_events,
             clock=1 if with_time else None,
+            is_backward=is_backward,
             subject=subject or f"perf buffer of CPU {cpu}",
         )
 
@@ -216,6 +224,11 @@ def enable(event: FdLike, *, subject: str = "perf event") -> None:
 
 def disable(event: FdLike, *, subject: str = "perf event") -> None:
     _ioctl(event, _IOC_DISABLE, 0, "PERF_EVENT_IOC_DISABLE", subject)
+
+
+def pause_output(event: FdLike, *, is_paused: bool, subject: str = "perf event") -> None:
+    """Have the event's buffer written to no more, or again (4.7): samples of that time are lost."""
+    _ioctl(event, _IOC_PAUSE_OUTPUT, int(is_paused), "PERF_EVENT_IOC_PAUSE_OUTPUT", subject)
 
 
 def set_bpf(event: FdLike, program: FdLike, *, subject: str = "perf event") -> None:

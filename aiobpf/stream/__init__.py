@@ -8,6 +8,7 @@ from aiobpf.stream.log_lines import LogLine
 from aiobpf.stream.log_routing import log_to
 from aiobpf.stream.merge import Merged, MergedBatches, merge
 from aiobpf.stream.perf_buffer import PerfBuffer
+from aiobpf.stream.perf_history import PerfHistory
 from aiobpf.stream.program_output import ProgramOutput
 from aiobpf.stream.relay import Overflow, Relay, RelayStats
 from aiobpf.stream.ring_buffer import RingBuffer
@@ -26,6 +27,7 @@ __all__ = [
     "MergedBatches",
     "Overflow",
     "PerfBuffer",
+    "PerfHistory",
     "ProgramOutput",
     "Relay",
     "RelayStats",
