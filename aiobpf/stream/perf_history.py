@@ -16,7 +16,7 @@ from aiobpf.kernel.cpus import online_cpus
 from aiobpf.kernel.elements import MapElements
 from aiobpf.kernel.fd import OwnedFd, duplicate
 from aiobpf.kernel.info import map_info
-from aiobpf.kernel.mapped import MappedMemory, read_memory
+from aiobpf.kernel.mapped import MappedMemory
 from aiobpf.kernel.perf_events import enable, open_bpf_output, pause_output
 from aiobpf.kernel.worker import close_in_worker, in_worker
 from aiobpf.stream.backward_records import Backward
@@ -50,10 +50,10 @@ class _CpuHistory:
         """What it holds, copied while nothing is written."""
         pause_output(self.fd, is_paused=True, subject=self.fd.what)
         try:
-            address = int(ffi.cast("uintptr_t", self.memory.address))
-            (head,) = struct.unpack("=Q", read_memory(address + DATA_HEAD, 8, what=self.fd.what))
+            view = ffi.buffer(self.memory.address, PAGE + size)
+            (head,) = struct.unpack("=Q", view[DATA_HEAD : DATA_HEAD + 8])
             lib.fence()  # the position before what lies behind it, as the kernel wrote them the other way round
-            data = read_memory(address + PAGE, size, what=self.fd.what)
+            data = view[PAGE : PAGE + size]
         finally:
             pause_output(self.fd, is_paused=False, subject=self.fd.what)
         before, self.before = self.before, head
