@@ -38,7 +38,7 @@ class XdpMode(Enum):
     SKB = "skb"
     """In the stack, after the skb is made ("generic", which is taken too): any interface, less speed."""
     HW = "hw"
-    """On the network card."""
+    """On the network card: for programs that were loaded for that card (prog_ifindex), which `load` does not do."""
 
     @classmethod
     def _missing_(cls, value: object) -> XdpMode | None:
@@ -145,7 +145,8 @@ class Xdp:
                 subject,
                 f"Another XDP program is on it: an interface takes one per mode{said}",
             )
-        if error.errno == errno.EOPNOTSUPP and self.mode is not XdpMode.SKB:
+        is_refused = error.errno == errno.EOPNOTSUPP or (error.errno == errno.EINVAL and self.mode is XdpMode.HW)
+        if is_refused and self.mode is not XdpMode.SKB:
             return NotSupportedError(
                 f"{subject}: its driver has no XDP in mode {self.mode.value!r}",
                 hint=f"Xdp({self.interface!r}, mode='skb') works on every interface",

@@ -88,6 +88,9 @@ async def test_netlink_says_why_it_refuses_and_what_holds_the_place(counters: Co
             await seen.program.attach(Xdp("near", link=False, netns=network.near))
     with pytest.raises(NotSupportedError, match="mode='skb'"):
         await seen.program.attach(Xdp("lo", "native", link=False, netns=network.near))
+    for has_link in (None, False):
+        with pytest.raises(NotSupportedError, match="no XDP in mode 'hw'"):
+            await seen.program.attach(Xdp("near", "hw", link=has_link, netns=network.near))
     with pytest.raises(KernelError, match="interface 4711"):
         await seen.program.attach(Xdp(4711, link=False, netns=network.near))
 
