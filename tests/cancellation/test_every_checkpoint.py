@@ -22,7 +22,9 @@ from aiobpf.asm import Instructions
 from aiobpf.kernel import link_iter
 from aiobpf.kernel.ids import ObjectKind, all_ids, program_by_id
 from aiobpf.kernel.info import program_info
-from aiobpf.link import RawTracepoint
+from aiobpf.link import Iter, RawTracepoint
+from aiobpf.stream import PerfHistory, Relay, Rows, UserRingBuffer, merge
+from tests.kernel_features import kernel_has
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Generator
@@ -160,7 +162,61 @@ async def meet_every_link() -> None:
             assert again.fileno() != link.fileno()
 
 
+async def merged_streams() -> None:
+    async with aiobpf.load(OBJECTS / "timed.bpf.o") as coll:
+        for order in (None, "time_ns"):
+            events = merge(coll.stream("left"), coll.stream("right"), order_by=order, lateness_s=0.001)
+            async with events:
+                await coll.programs["make_left"].run()
+                await coll.programs["make_right"].run()
+                await anext(events)
+                await anext(events)
+
+
+async def relayed_stream() -> None:
+    async with aiobpf.load(OBJECTS / "timed.bpf.o") as coll, coll.stream("left") as events:
+        relay = Relay(events, 1)
+        await coll.programs["make_left"].run()
+        await coll.programs["make_left"].run()
+        events.finish()
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(relay.run)
+            async for _ in relay:
+                pass
+
+
+async def rows_of_an_iterator() -> None:
+    async with aiobpf.load(OBJECTS / "iterators.bpf.o", programs=["maps"]) as coll:
+        async with coll.rows("maps", type="struct object_row") as rows:
+            async for _ in rows:
+                pass
+        async with coll.programs["maps"].attach(Iter("bpf_map")) as link, Rows(link, bytes) as raw:
+            async for _ in raw:
+                pass
+
+
+async def history_of_events() -> None:
+    async with aiobpf.load(OBJECTS / "shown.bpf.o") as coll, PerfHistory(coll.maps["perf"], bytes, pages=1) as history:
+        await history.take()
+
+
+async def records_to_a_program() -> None:
+    if kernel_has("user ring buffers"):
+        async with (
+            aiobpf.load(OBJECTS / "user_ring.bpf.o") as coll,
+            UserRingBuffer(coll.maps["commands"], bytes) as commands,
+        ):
+            await commands.send(bytes(24))
+            with await commands.reserve(8):
+                await anyio.lowlevel.checkpoint()
+
+
 SCENARIOS = [
+    merged_streams,
+    relayed_stream,
+    rows_of_an_iterator,
+    history_of_events,
+    records_to_a_program,
     load_and_close,
     load_without_with,
     attach_by_kind,
@@ -202,6 +258,10 @@ def our_programs() -> set[int]:
         "on_packet",
         "on_syscall",
         "met",
+        "make_left",
+        "maps",
+        "on_getpgid",
+        "drain",
     }
     found = set()
     for id_ in all_ids(ObjectKind.PROGRAM):

@@ -17,6 +17,7 @@ import pytest
 
 import aiobpf
 from aiobpf.errors import ClosedError, CodecError, KernelError, SpecError, StreamBusyError
+from aiobpf.kernel import link_by_id
 from aiobpf.kernel.fd import OwnedFd
 from aiobpf.kernel.mounts import mounts
 from aiobpf.link import CgroupOrder, Iter, Link
@@ -237,6 +238,28 @@ async def test_a_pinned_iterator_is_a_file_that_anybody_reads(bpffs: Path) -> No
             assert any(line.startswith(f"{ME} ") for line in [line async for line in rows])
     finally:
         pin.unlink()
+
+
+VICTIM = """
+import anyio, sys, aiobpf
+
+async def main():
+    async with aiobpf.load(sys.argv[1], programs=["tasks"]) as coll, coll.programs["tasks"].attach() as link:
+        print((await link.info()).id, flush=True)
+        await anyio.sleep(60)
+
+anyio.run(main)
+"""
+
+
+def test_a_link_of_an_iterator_goes_with_its_process() -> None:
+    with subprocess.Popen([sys.executable, "-c", VICTIM, str(OBJECT)], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        number = int(process.stdout.readline())
+        link_by_id(number).close()
+        process.kill()
+    with pytest.raises(OSError, match="ENOENT"):
+        link_by_id(number)
 
 
 @pytest.mark.everywhere
