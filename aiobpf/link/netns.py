@@ -5,19 +5,20 @@ from __future__ import annotations
 import errno
 from typing import TYPE_CHECKING
 
-from attrs import field, frozen, validators
+from attrs import field, frozen
 
 from aiobpf import kernel
 from aiobpf.errors import KernelError, NotSupportedError, SpecError, kernel_error
-from aiobpf.kernel.netns import NetNamespace
 from aiobpf.link.attachment import Attachment, building
+from aiobpf.link.interface import namespace_of, netns_name
 from aiobpf.link.link import Link, make_link
-from aiobpf.link.path_text import optional_path_text
 from aiobpf.uapi import AttachType, ProgramType
 
 if TYPE_CHECKING:
     from typing import Self
 
+    from aiobpf.kernel import FdLike
+    from aiobpf.kernel.netns import NetNamespace
     from aiobpf.runtime.program import Program
     from aiobpf.spec import ProgramSpec
 
@@ -29,13 +30,11 @@ class SkLookup:
     """Which socket takes a TCP connection or a UDP datagram that arrives. Section ``sk_lookup`` (5.9).
 
     It is asked before the kernel looks for a listening or unconnected socket, in the network namespace *netns*: a path
-    (/proc/PID/ns/net) or a name that ``ip netns`` gave; None for that of the thread that attaches. Up to 64 programs
-    share a namespace.
+    (/proc/PID/ns/net), a name that ``ip netns`` gave, or a descriptor; None for that of the thread that attaches. Up to
+    64 programs share a namespace.
     """
 
-    netns: str | None = field(
-        default=None, converter=optional_path_text, validator=validators.optional(validators.min_len(1))
-    )
+    netns: str | FdLike | None = field(default=None, converter=netns_name)
 
     @classmethod
     def parse(cls, _spec: ProgramSpec) -> Self | None:
@@ -54,9 +53,7 @@ class FlowDissector:
     it and those of other namespaces exclude each other: EEXIST.
     """
 
-    netns: str | None = field(
-        default=None, converter=optional_path_text, validator=validators.optional(validators.min_len(1))
-    )
+    netns: str | FdLike | None = field(default=None, converter=netns_name)
 
     @classmethod
     def parse(cls, _spec: ProgramSpec) -> Self | None:
@@ -69,7 +66,11 @@ class FlowDissector:
 
 
 async def _attach(
-    kind: SkLookup | FlowDissector, program: Program, type_: ProgramType, attach_type: AttachType, netns: str | None
+    kind: SkLookup | FlowDissector,
+    program: Program,
+    type_: ProgramType,
+    attach_type: AttachType,
+    netns: str | FdLike | None,
 ) -> Link:
     if program.type != type_:
         raise SpecError(f"{kind!r} takes {type_.name} programs; {program.name!r} is a {program.type.name} program")
@@ -84,7 +85,7 @@ async def _attach(
             return attachment
 
     # A worker thread may live in another network namespace than the thread that asks.
-    with NetNamespace.of_this_thread() if netns is None else NetNamespace.open(netns) as namespace:
+    with namespace_of(netns) as namespace:
         return await make_link(kind, program, lambda program: attach(program, namespace.duplicate()))
 
 

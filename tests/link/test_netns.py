@@ -82,6 +82,9 @@ async def test_the_namespace_of_the_thread_that_asks_is_meant(network: NetworkPa
             async with link:
                 assert connects(network, STEERED)
             assert not connects(network, STEERED)
+            with NetNamespace.open(network.near) as near:
+                async with coll.programs["steer"].attach(SkLookup(near)):
+                    assert connects(network, STEERED)
 
 
 async def test_a_lookup_can_be_updated_and_detached(network: NetworkPair) -> None:
