@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from typing import TYPE_CHECKING
 
@@ -32,7 +33,7 @@ from aiobpf.spec import ProgramSpec
 from aiobpf.uapi import AttachType, ProgramType
 from tests.kernel_features import kernel_has
 
-from .networks import netkit_network
+from .networks import netkit_network, output
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -173,3 +174,18 @@ async def test_what_cannot_be_asked_is_said(network: NetworkPair) -> None:
     for wrong in ({"cgroup": "/", "interface": 1}, {"interface": 1, "effective": True}):
         with pytest.raises(ValueError, match=r"query\("):
             await query(**wrong)
+
+
+async def test_bpftool_lists_the_same(counters: Counters, network: NetworkPair) -> None:
+    xdp = counters(ProgramType.XDP, AttachType.XDP, retval=2)
+    tc = counters(ProgramType.SCHED_CLS, retval=0)
+    async with (
+        xdp.program.attach(Xdp("near", "skb", netns=network.near)),
+        tc.program.attach(Tc("near", "ingress", priority=4, handle=2, netns=network.near)),
+        tc.program.attach(Tc("near", "egress", netns=network.near)),
+    ):
+        (told,) = json.loads(output(f"nsenter --net=/run/netns/{network.near} bpftool -j net show dev near"))
+        rows = await query(interface="near", netns=network.near)
+    assert [each["id"] for each in told["xdp"]] == [row.program_id for row in rows if row.where == "xdp"]
+    filters = [(row.program_id, f"clsact/{row.direction.value}") for row in rows if row.direction is not None]
+    assert [(each["id"], each["kind"]) for each in told["tc"]] == filters
