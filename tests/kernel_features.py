@@ -14,6 +14,7 @@ from tests.kernel_probes import (
     answers_for_sockmaps,
     cannot_print,
     has_attach_type,
+    has_bpf_lsm,
     has_cgroup_flag,
     has_cgroup_hook,
     has_connection_tracking_functions,
@@ -37,6 +38,7 @@ from tests.kernel_probes import (
     is_locked_down,
     knows_helper,
     lets_call,
+    loads_tracing,
     makes_netkit,
     migrates_listeners,
     modules_are_not_loaded,
@@ -81,6 +83,25 @@ FEATURES = {
         (4, 17), Path("/sys/bus/event_source/devices/uprobe/type").exists, option_is_off("CONFIG_UPROBES")
     ),
     "trampolines": Feature((5, 5), has_trampolines, refuses_trampolines),
+    "BPF LSM": Feature((5, 7), has_bpf_lsm, refuses_trampolines),
+    "sleepable file_open": Feature(
+        (5, 11),
+        lambda: loads_tracing("LSM", "LSM_MAC", "bpf_lsm_file_open", is_sleepable=True),
+        refuses_trampolines,
+    ),
+    "lsm_cgroup": Feature(
+        (6, 0), lambda: loads_tracing("LSM", "LSM_CGROUP", "bpf_lsm_socket_bind"), refuses_trampolines
+    ),
+    "fmod_ret on tests": Feature(
+        (6, 3), lambda: loads_tracing("TRACING", "MODIFY_RETURN", "bpf_modify_return_test"), refuses_trampolines
+    ),
+    "fsession": Feature((7, 0), lambda: loads_tracing("TRACING", "TRACE_FSESSION", "vfs_read"), refuses_trampolines),
+    "fentry.multi": Feature((7, 2), lambda: loads_tracing("TRACING", "TRACE_FENTRY_MULTI", ""), refuses_trampolines),
+    "sleepable fentry": Feature(
+        (7, 2),
+        lambda: loads_tracing("TRACING", "TRACE_FENTRY", "__x64_sys_getpgid", is_sleepable=True),
+        refuses_trampolines,
+    ),
     "atomics": Feature((5, 12), lambda: supports("ATOMICS")),
     "callbacks": Feature((5, 13), lambda: knows_helper(164)),  # bpf_for_each_map_elem
     "timers": Feature((5, 15), lambda: knows_helper(169)),  # bpf_timer_init

@@ -57,6 +57,45 @@ def has_trampolines() -> bool:
 
 
 @functools.cache
+def loads_tracing(type_name: str, attach_type: str, target: str, *, is_sleepable: bool = False) -> bool:
+    """Whether a program that does nothing loads for that function of the kernel ("" for no one of them)."""
+    from aiobpf import asm
+    from aiobpf.btf import Btf, Function
+    from aiobpf.errors import KernelError, NotSupportedError
+    from aiobpf.kernel.programs import load_program
+    from aiobpf.uapi import AttachType, ProgramFlags, ProgramType
+
+    number = 0
+    if target:
+        vmlinux = Btf.from_file("/sys/kernel/btf/vmlinux")
+        found = vmlinux.all_by_name(target, Function)
+        if not found:
+            return False
+        number = vmlinux.id_of(found[0])
+    code = asm.Instructions([asm.mov(asm.R0, 0), asm.exit_()]).encode()
+    try:
+        load_program(
+            ProgramType[type_name],
+            code,
+            expected_attach_type=AttachType[attach_type],
+            attach_btf_id=number,
+            flags=ProgramFlags.SLEEPABLE if is_sleepable else 0,
+        ).close()
+    except (KernelError, NotSupportedError):
+        return False
+    return True
+
+
+@functools.cache
+def has_bpf_lsm() -> bool:
+    """Whether the kernel asks BPF programs what it asks its security modules."""
+    try:
+        return "bpf" in Path("/sys/kernel/security/lsm").read_text().strip().split(",") and has_trampolines()
+    except OSError:
+        return loads_tracing("LSM", "LSM_MAC", "bpf_lsm_file_open")
+
+
+@functools.cache
 def knows_helper(number: int) -> bool:
     """Whether socket filters may call the helper of that number; it is called with nothing, and refused for that."""
     from aiobpf import asm

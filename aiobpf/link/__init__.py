@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from aiobpf.link.ksyscall import Ksyscall as Ksyscall
     from aiobpf.link.link import Link as Link
     from aiobpf.link.lirc import Lirc as Lirc
+    from aiobpf.link.lsm import Lsm as Lsm
+    from aiobpf.link.lsm import LsmCgroup as LsmCgroup
     from aiobpf.link.lwt import Lwt as Lwt
     from aiobpf.link.multi_mode import MultiMode as MultiMode
     from aiobpf.link.netfilter import Netfilter as Netfilter
@@ -64,8 +66,13 @@ if TYPE_CHECKING:
     from aiobpf.link.tracepoint import Tracepoint as Tracepoint
     from aiobpf.link.tracing import Fentry as Fentry
     from aiobpf.link.tracing import Fexit as Fexit
+    from aiobpf.link.tracing import FmodRet as FmodRet
     from aiobpf.link.tracing import Freplace as Freplace
+    from aiobpf.link.tracing import Fsession as Fsession
     from aiobpf.link.tracing import TpBtf as TpBtf
+    from aiobpf.link.tracing_multi import FentryMulti as FentryMulti
+    from aiobpf.link.tracing_multi import FexitMulti as FexitMulti
+    from aiobpf.link.tracing_multi import FsessionMulti as FsessionMulti
     from aiobpf.link.uprobe import Uprobe as Uprobe
     from aiobpf.link.uprobe import Uretprobe as Uretprobe
     from aiobpf.link.uprobe_multi import UprobeMulti as UprobeMulti
@@ -85,6 +92,7 @@ _HOMES = {
     "kprobe": "Kprobe Kretprobe",
     "kprobe_multi": "KprobeMulti KprobeSession KretprobeMulti",
     "ksyscall": "Kretsyscall Ksyscall",
+    "lsm": "Lsm LsmCgroup",
     "multi_mode": "MultiMode",
     "link": "Link",
     "lirc": "Lirc",
@@ -104,7 +112,8 @@ _HOMES = {
     "tc": "Tc",
     "tcx": "Tcx",
     "tracepoint": "Tracepoint",
-    "tracing": "Fentry Fexit Freplace TpBtf",
+    "tracing": "Fentry Fexit FmodRet Freplace Fsession TpBtf",
+    "tracing_multi": "FentryMulti FexitMulti FsessionMulti",
     "uprobe": "Uprobe Uretprobe",
     "uprobe_multi": "UprobeMulti UprobeSession UretprobeMulti",
     "usdt": "Usdt",

@@ -101,9 +101,10 @@ class Cgroup:
                 "Cgroup(path, attach_type=AttachType.CGROUP_INET_INGRESS), for instance"
             )
         chosen = attach_type
-        return await make_link(self, program, lambda program: self._attach(program, chosen))
+        return await make_link(self, program, lambda program: self.hang(program, chosen))
 
-    def _attach(self, program: Program, attach_type: AttachType) -> Attachment:
+    def hang(self, program: Program, attach_type: AttachType) -> Attachment:
+        """What `attach_program` does in its worker; blocks."""
         subject = f"program {program.name!r} on cgroup {self.path!r} ({attach_type.name})"
         flags = _PREORDER if self.preorder else 0
         replace = self.anchor.other if isinstance(self.anchor, Replace) else None

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from attrs import frozen
 
-from aiobpf.errors import NotSupportedError, SpecError
+from aiobpf.errors import SpecError
 from aiobpf.spec.sections import parse_section
 from aiobpf.uapi import MapType
 
@@ -25,10 +25,15 @@ MAP_KINDS: Final[Mapping[MapType, tuple[str, str]]] = {MapType.STRUCT_OPS: ("str
 KINDS: Final[Mapping[str, tuple[str, str]]] = {
     "cgroup": ("cgroup", "Cgroup"),
     "fentry": ("tracing", "Fentry"),
+    "fentry.multi": ("tracing_multi", "FentryMulti"),
     "fexit": ("tracing", "Fexit"),
+    "fexit.multi": ("tracing_multi", "FexitMulti"),
     "flow_dissector": ("netns", "FlowDissector"),
+    "fmod_ret": ("tracing", "FmodRet"),
     "freplace": ("tracing", "Freplace"),
     "iter": ("iterator", "Iter"),
+    "fsession": ("tracing", "Fsession"),
+    "fsession.multi": ("tracing_multi", "FsessionMulti"),
     "kprobe": ("kprobe", "Kprobe"),
     "kprobe.multi": ("kprobe_multi", "KprobeMulti"),
     "kprobe.session": ("kprobe_multi", "KprobeSession"),
@@ -40,6 +45,8 @@ KINDS: Final[Mapping[str, tuple[str, str]]] = {
     "lwt": ("lwt", "Lwt"),
     "netfilter": ("netfilter", "Netfilter"),
     "netkit": ("netkit", "Netkit"),
+    "lsm": ("lsm", "Lsm"),
+    "lsm_cgroup": ("lsm", "LsmCgroup"),
     "perf_event": ("perf_event", "PerfEvent"),
     "raw_tracepoint": ("raw_tracepoint", "RawTracepoint"),
     "sk_lookup": ("netns", "SkLookup"),
@@ -62,19 +69,6 @@ KINDS: Final[Mapping[str, tuple[str, str]]] = {
 
 By name, so that a collection imports the kinds that its programs have: all together take 30 ms."""
 
-# Kinds whose sections do say where, for which there is no attach kind here yet. To pass over them in silence would look
-# like a program that sees no events.
-_NOT_YET: Final = frozenset(
-    {
-        "fentry.multi",
-        "fexit.multi",
-        "fmod_ret",
-        "fsession",
-        "fsession.multi",
-        "lsm",
-    }
-)
-
 
 @frozen
 class Unattachable:
@@ -86,7 +80,7 @@ class Unattachable:
     error: Exception
 
     async def attach_program(self, program: Program) -> Link:
-        """Raises the SpecError or NotSupportedError."""
+        """Raises the SpecError."""
         raise type(self.error)(f"program {program.name!r}: {self.error}") from self.error
 
 
@@ -102,11 +96,9 @@ def kind_of_map(spec: MapSpec) -> MapAttachKind[Any] | None:
 def kind_of(spec: ProgramSpec) -> AttachKind[Any] | None:
     """Where *spec*'s section says that the program hangs, None where it does not say.
 
-    Never raises: a malformed section, or one of a kind that is not supported, gives an `Unattachable`.
+    Never raises: a malformed section gives an `Unattachable`.
     """
     kind = parse_section(spec.section).kind
-    if kind in _NOT_YET and spec.attach_to:
-        return Unattachable(NotSupportedError(f"section {spec.section!r}: attaching {kind} programs"))
     place = KINDS.get(kind)
     if place is None:
         return None

@@ -1,4 +1,4 @@
-"""Hooks that a program is bound to when it is loaded, by BTF: tp_btf, fentry, fexit, freplace.
+"""Hooks that a program is bound to when it is loaded, by BTF: tp_btf, fentry and its kin, freplace.
 
 The target is an argument of BPF_PROG_LOAD (attach_btf_id), so attaching only switches it on.
 """
@@ -26,8 +26,8 @@ _EOPNOTSUPP_OF_BPF = 524  # ENOTSUPP, which the kernel lets out though errno(3) 
 
 
 @frozen
-class _Tracing:
-    """*target* may be left out; given, it must be the one that the program was loaded for."""
+class Tracing:
+    """What a program was loaded for: *target* may be left out; given, it must be the one that was said at the load."""
 
     target: str = ""
     cookie: int = field(default=0, kw_only=True)
@@ -76,7 +76,7 @@ class _Tracing:
 
 
 @frozen
-class TpBtf(_Tracing):
+class TpBtf(Tracing):
     """A tracepoint with arguments typed by BTF. Section ``tp_btf/NAME``. Since 5.5; *cookie* since 6.10."""
 
     attach_type = AttachType.TRACE_RAW_TP
@@ -84,7 +84,7 @@ class TpBtf(_Tracing):
 
 
 @frozen
-class Fentry(_Tracing):
+class Fentry(Tracing):
     """The entry of *target*, a function of the kernel or of the program that it was loaded for.
 
     Section ``fentry/NAME`` or ``fentry/MODULE:NAME``. Since 5.5 (in modules since 5.11); *cookie* since 5.19.
@@ -95,11 +95,38 @@ class Fentry(_Tracing):
 
 
 @frozen
-class Fexit(_Tracing):
-    """The return of the kernel function *target*, with its arguments too. Section ``fexit/NAME``. Since 5.5."""
+class Fexit(Tracing):
+    """The return of the kernel function *target*, with its arguments too. Section ``fexit/NAME``. Since 5.5.
+
+    Otherwise as `Fentry`.
+    """
 
     attach_type = AttachType.TRACE_FEXIT
     word = "fexit"
+
+
+@frozen
+class FmodRet(Tracing):
+    """The entry of the kernel function *target*, which does not run where the program returns another value than 0: the
+    caller gets that one. Section ``fmod_ret/NAME``. Since 5.7; *cookie* since 5.19.
+
+    The kernel allows that for functions called ``security_...``, and for those marked for error injection.
+    """
+
+    attach_type = AttachType.MODIFY_RETURN
+    word = "fmod_ret"
+
+
+@frozen
+class Fsession(Tracing):
+    """Entry and return of each call of the kernel function *target*: one program sees both. Section ``fsession/NAME``.
+
+    Since 7.0. The kfunc bpf_session_is_return tells which one it is, bpf_session_cookie gives 8 bytes that last from
+    one to the other; the return is left out where the program returned another value than 0 at the entry.
+    """
+
+    attach_type = AttachType.TRACE_FSESSION
+    word = "fsession"
 
 
 @frozen

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import re
 from typing import TYPE_CHECKING, final
 
 from attrs import evolve, frozen
@@ -10,6 +11,7 @@ from attrs import evolve, frozen
 from aiobpf import asm, kernel
 from aiobpf.errors import KernelError, NotSupportedError, VerifierError, kernel_error
 from aiobpf.kernel import Feature, Supported, features
+from aiobpf.kernel.capabilities import TRAMPOLINE_ATTACH_TYPES
 from aiobpf.kernel.first_kernels import PROGRAM_TYPES_SINCE, missing_attach_type
 from aiobpf.spec.sections import parse_section
 from aiobpf.uapi import AttachType, ProgramFlags, ProgramType
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 
 # What a kernel says to a field that it does not know, or to a value in it that it does not take.
 _TOO_NEW = frozenset({errno.E2BIG, errno.EINVAL})
+_FIRST_STEP = re.compile(r"^0: ", re.MULTILINE)
 # What no log can say more about: the verifier was not reached.
 _WITHOUT_LOG = frozenset({errno.ENOMEM, errno.EMFILE, errno.ENFILE})
 _SMALLEST = 128  # older kernels refuse a log below that (kernel/bpf/verifier.c, until 5.16)
@@ -176,6 +179,12 @@ class Submission:
             newer = newer_instruction(self.instructions, self.spec.name, self.token)
             if newer is not None:
                 return newer
+            # A kernel without the attach type looks at the program, if at all, as one for something else.
+            attach_type = self.spec.attach_type
+            if attach_type in TRAMPOLINE_ATTACH_TYPES and not _FIRST_STEP.search(log):
+                missing = missing_attach_type(attach_type, f"program {self.spec.name!r}")
+                if missing is not None:
+                    return missing
         if not log:
             return self._refused_unread(error)
         from aiobpf.runtime.verifier import refused

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.root
 
 needs_perf_links = pytest.mark.requires("perf links")
+needs_kprobes = pytest.mark.requires("kprobes")
 
 VICTIM = """
 import anyio, sys
@@ -83,6 +84,10 @@ def killed(tmp_path: Path) -> Killed:
         ("RAW_TRACEPOINT", 0, 'RawTracepoint("sys_enter")'),
         pytest.param("TRACEPOINT", 0, 'Tracepoint("syscalls", "sys_enter_getpgid")', marks=needs_perf_links),
         pytest.param("KPROBE", 0, 'Uprobe("libc", "getppid")', marks=needs_perf_links),
+        pytest.param("KPROBE", 0, 'Ksyscall("getpgid")', marks=[needs_perf_links, needs_kprobes]),
+        pytest.param("KPROBE", 42, 'KprobeMulti("do_getpg*")', marks=pytest.mark.requires("kprobe.multi")),
+        pytest.param("KPROBE", 56, 'KprobeSession("do_getpg*")', marks=pytest.mark.requires("kprobe.session")),
+        pytest.param("TRACING", 59, 'FentryMulti("do_getpg*")', marks=pytest.mark.requires("fentry.multi")),
     ],
 )
 def test_a_link_goes_with_its_process(killed: Killed, type_: str, attach_type: int, kind: str) -> None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from aiobpf import asm
 from aiobpf.errors import SpecError, UnresolvedSymbolError
-from aiobpf.link import Fentry, RawTracepoint, TpBtf
+from aiobpf.link import Fentry, RawTracepoint, TpBtf, kind_of
+from aiobpf.runtime import Program
+from aiobpf.spec import ProgramSpec
 from aiobpf.uapi import AttachType, ProgramType
 
 if TYPE_CHECKING:
@@ -100,3 +104,30 @@ async def test_cookies_reach_raw_tracepoints_and_tp_btf(
         calls_getpgid(1)
         assert raw.cookie == 7
         assert typed.cookie == 1 << 63
+
+
+@pytest.mark.everywhere
+@pytest.mark.shows("raw_tp_writable")
+async def test_a_writable_raw_tracepoint_changes_what_the_kernel_goes_on_with(counters: Counters) -> None:
+    """bpf_test_finish hands out the errno that a test run ends with; that of this process alone is changed."""
+    code = [
+        asm.mov(asm.R6, asm.R1),
+        asm.call_helper(14),  # bpf_get_current_pid_tgid
+        asm.rsh(asm.R0, 32),
+        asm.jne(asm.R0, os.getpid(), 2),
+        asm.ldx(8, asm.R6, asm.R6, 0),
+        asm.st(4, asm.R6, 0, -errno.EEXIST),
+        asm.mov(asm.R0, 0),
+        asm.exit_(),
+    ]
+    spec = ProgramSpec(
+        name="changing", type=ProgramType.RAW_TRACEPOINT_WRITABLE, instructions=asm.Instructions(code),
+        section="raw_tp.w/bpf_test_finish", attach_to="bpf_test_finish", license="GPL",
+    )  # fmt: skip
+    runs = counters(ProgramType.SOCKET_FILTER, retval=5).program
+    async with Program.load(spec) as changing:
+        assert runs.run_sync(bytes(64)).retval == 5
+        async with changing.attach(kind_of(spec)):
+            with pytest.raises(FileExistsError):
+                runs.run_sync(bytes(64))
+        assert runs.run_sync(bytes(64)).retval == 5
