@@ -197,6 +197,7 @@ async def check(options: argparse.Namespace) -> list[str]:
     producer = Producer.open(kind, options.bytes if options.buffer == "ring" else os.cpu_count() or 1)
     seen = Seen()
     samples: list[Memory] = []
+    began = time.monotonic()
     try:
         stream: Any
         if options.buffer == "ring":
@@ -206,7 +207,6 @@ async def check(options: argparse.Namespace) -> list[str]:
             stream = PerfBuffer(producer.events, pages=max(options.bytes // 4096, 1))
         async with stream as events, anyio.create_task_group() as tasks:
             thread = threading.Thread(target=producer.run, args=(options.rate, options.seconds))
-            began = time.monotonic()
             thread.start()
 
             async def watch() -> None:
@@ -225,12 +225,12 @@ async def check(options: argparse.Namespace) -> list[str]:
                         seen.take(numpy.array([event.number for event in batch], dtype="u8"))
             finally:
                 producer.stop()
-            spent = time.monotonic() - began
-            stats = events.stats
             assert not events.drain(), "the stream came to its end with events left"
         if producer.failure is not None:
             raise producer.failure
         produced = producer.produced
+        stats = stream.stats
+        spent = time.monotonic() - began
         id_ = map_info(producer.events.fd).id
     finally:
         producer.stop()

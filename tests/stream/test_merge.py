@@ -71,8 +71,8 @@ async def test_a_wait_ends_with_an_event_of_any_stream(rings: list[Producer]) ->
                 tasks.start_soon(produce)
                 with anyio.fail_after(5):
                     stream, event = await anext(events)
-            assert stream is events.streams[index]
-            assert event.number == number // 3
+                assert stream is events.streams[index]
+                assert event.number == number // 3
         assert sum(stream.stats.wake_ups for stream in events.streams) >= 1
 
 
@@ -114,8 +114,8 @@ async def test_64_readers_on_one_loop_all_get_their_events_while_some_are_floode
             if index >= 2 and len(batch):
                 longest[index] = max(longest[index], time.monotonic() - latest[index])
 
+    streams = [await RingBuffer(each.map).open() for each in producers]
     async with anyio.create_task_group() as tasks:
-        streams = [await RingBuffer(each.map).open() for each in producers]
         for index, stream in enumerate(streams):
             tasks.start_soon(read, index, stream)
         thread = threading.Thread(target=flood)

@@ -38,11 +38,11 @@ async def test_a_call_wakes_the_readers_of_a_ring_and_a_perf_buffer_and_has_two_
                         tasks.start_soon(soon)
                         with anyio.fail_after(10):
                             event = await anext(stream)
-                    assert (event.argument, event.pid) == (4711, os.getpid())
-                    assert min(event.user_stack, event.kernel_stack) >= 0
-                    for stack in (event.user_stack, event.kernel_stack):
-                        frames = memoryview(coll.maps["stacks"].lookup_bytes(stack) or b"").cast("Q")
-                        assert frames[0], "the address of the innermost frame"
+                        assert (event.argument, event.pid) == (4711, os.getpid())
+                        assert min(event.user_stack, event.kernel_stack) >= 0
+                        for stack in (event.user_stack, event.kernel_stack):
+                            frames = memoryview(coll.maps["stacks"].lookup_bytes(stack) or b"").cast("Q")
+                            assert frames[0], "the address of the innermost frame"
             ring.drain()
             perf.drain()
             call()
