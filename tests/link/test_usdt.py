@@ -202,16 +202,17 @@ async def test_the_cpp_library_tells_of_exceptions(tmp_path: Path) -> None:
 
 
 @pytest.mark.everywhere
-async def test_a_section_says_the_probe(library: Path) -> None:
-    loaded = ctypes.CDLL(str(library))
+async def test_a_section_says_the_probe(executable: Path) -> None:
     spec = aiobpf.read_spec(OBJECTS / "usdt.bpf.o")
     program = spec.programs["take_all"]
-    program.section, program.attach_to = f"usdt/{library}:own:none", f"{library}:own:none"
-    if not features.supports_bpf_cookie():
-        program.section, program.attach_to = "usdt", ""  # a section cannot say the process
-    async with aiobpf.load(spec) as coll, coll.attach():
-        loaded.fire_none()
-        assert coll.variables["hits"].value == int(features.supports_bpf_cookie())
+    program.section, program.attach_to = f"usdt/{executable}:own:none", f"{executable}:own:none"
+    with running(str(executable)) as child:
+        async with aiobpf.load(spec) as coll:
+            async with coll.attach():
+                child.say("n")
+                assert coll.variables["hits"].value == 1
+            child.say("n")
+            assert coll.variables["hits"].value == 1
 
 
 @pytest.mark.everywhere

@@ -82,6 +82,7 @@ int main(void)
         if (command == 'p') fire_plain();
         if (command == 's') fire_simple();
         if (command == 'i') fire_indexed();
+        if (command == 'n') fire_none();
         if (command == 'w') fire_watched();
         if (command == '2') fire_twice(5);
         putchar('.');

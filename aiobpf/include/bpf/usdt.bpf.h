@@ -171,7 +171,8 @@ __weak __hidden int bpf_usdt_arg(struct pt_regs *ctx, __u64 number, long *res)
 			return error;
 		/* Not more than the argument has: the next page may not be there. */
 		size = (__u32)(64 - arg->arg_bitshift) / 8;
-		if (size - 1 >= sizeof(value))
+		barrier_var(size); /* the register that is compared is the one that the helper gets */
+		if (size > sizeof(value))
 			return -__BPF_USDT_EINVAL;
 		error = bpf_probe_read_user(&value, size, (void *)(address + index + arg->val_off));
 		if (error)
