@@ -13,6 +13,7 @@ from tests.kernel_probes import (
     BPF_GET_ATTACH_COOKIE,
     answers_for_sockmaps,
     cannot_print,
+    counts_in_cgroups,
     has_attach_type,
     has_bpf_lsm,
     has_cgroup_flag,
@@ -150,6 +151,7 @@ FEATURES = {
         (6, 10), lambda: has_kprobe_links("TRACE_KPROBE_SESSION"), option_is_off("CONFIG_FPROBE", "CONFIG_KPROBES")
     ),
     "uprobe.multi": Feature((6, 6), lambda: supports("UPROBE_MULTI")),
+    "perf events of cgroups": Feature((0, 0), counts_in_cgroups, lambda: "its cgroups have no perf_event controller"),
     "uprobe.session": Feature((6, 13), has_uprobe_sessions),
     "v4 instructions": Feature((6, 6), lambda: supports("ISA_V4")),
     "perf link infos": Feature((6, 6), lambda: perf_link_told()[0] is not None),

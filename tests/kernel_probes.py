@@ -312,6 +312,30 @@ def has_tp_btf_links() -> bool:
 
 
 @functools.cache
+def counts_in_cgroups() -> bool:
+    """Whether a new cgroup v2 can be given to perf_event_open."""
+    from aiobpf.errors import KernelError
+    from aiobpf.kernel import perf_events
+    from aiobpf.kernel.fd import OwnedFd
+    from aiobpf.kernel.mounts import mounts
+
+    root = next(iter(mounts("cgroup2")), None)
+    if root is None:
+        return False
+    folder = Path(root) / f"aiobpf-probe-{os.getpid()}"
+    folder.mkdir()
+    try:
+        with OwnedFd(os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)) as opened:
+            clock = perf_events.COUNT_SW_TASK_CLOCK
+            perf_events.perf_event_open(perf_events.TYPE_SOFTWARE, clock, cgroup=opened, sample_period=10**9).close()
+    except KernelError:
+        return False
+    finally:
+        folder.rmdir()
+    return True
+
+
+@functools.cache
 def has_uprobe_sessions() -> bool:
     """Whether one link has a program see both ends of a user function's calls."""
     import errno

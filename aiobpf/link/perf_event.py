@@ -145,6 +145,11 @@ class PerfEvent:
         )
 
     def _explained(self, error: KernelError, subject: str) -> Exception:
+        if error.errno == errno.ENOENT and self.cgroup is not None and isinstance(self.event, SoftwareEvent):
+            return NotSupportedError(
+                f"{subject}: cgroup {self.cgroup!r} has no perf_event controller",
+                hint="Where cgroup v1 has that controller mounted, no cgroup v2 has it",
+            )
         is_hardware = isinstance(self.event, (HardwareEvent, CacheEvent, RawEvent))
         if error.errno in {errno.ENOENT, errno.EOPNOTSUPP}:
             if is_hardware and error.errno == errno.ENOENT:

@@ -174,6 +174,7 @@ async def test_a_source_of_the_kernel_is_sampled_by_its_number(counters: Counter
 
 
 @pytest.mark.everywhere
+@pytest.mark.requires("perf events of cgroups")
 async def test_what_runs_in_a_cgroup_is_sampled_and_nothing_else(counters: Counters, cgroup: Path) -> None:
     inside, outside = counters(ProgramType.PERF_EVENT), counters(ProgramType.PERF_EVENT)
     empty = cgroup / "empty"
