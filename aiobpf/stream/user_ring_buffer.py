@@ -37,7 +37,7 @@ class UserRingStats:
 
     records: int = 0
     """Records submitted."""
-    bytes: int = 0
+    sent_bytes: int = 0
     """Their payload, headers not included."""
     discarded: int = 0
     """Records that were reserved and then discarded."""
@@ -199,7 +199,7 @@ class UserRingBuffer(Generic[T]):
 
     def _count(self, size: int) -> None:
         self.stats.records += 1
-        self.stats.bytes += size
+        self.stats.sent_bytes += size
 
     async def _until_there_is_room(self, attempt: Any, *, counts: bool = False) -> None:
         pause = FIRST_PAUSE_S

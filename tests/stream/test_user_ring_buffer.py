@@ -43,7 +43,7 @@ async def test_typed_records_reach_the_program_that_drains() -> None:
         assert await drain(coll) == 2
         assert (coll.variables["drained"].value, coll.variables["sum"].value) == (2, 42)
         assert ring.backlog == 0
-        assert (ring.stats.records, ring.stats.bytes, ring.stats.capacity) == (2, 48, 4096)
+        assert (ring.stats.records, ring.stats.sent_bytes, ring.stats.capacity) == (2, 48, 4096)
 
 
 @pytest.mark.asyncio
