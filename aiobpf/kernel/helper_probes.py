@@ -17,7 +17,7 @@ _NO_SUCH_HELPER = "invalid func "
 _HELPER_REFUSALS = (
     _NO_SUCH_HELPER,
     "unknown func ",  # not for this type of program
-    "cannot use helper ",  # the same since 6.14
+    "cannot use helper ",  # the same in newer kernels' words (6.12)
 )
 _KFUNC_REFUSALS = (
     "is not allowed",  # "calling kernel function bpf_x is not allowed"

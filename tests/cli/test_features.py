@@ -5,15 +5,39 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from typing import TYPE_CHECKING
 
+import anyio
 import pytest
 
+import aiobpf
+from aiobpf.cli import features
 from aiobpf.cli.commands import main
 from aiobpf.kernel import kernel_release
+
+if TYPE_CHECKING:
+    from aiobpf.kernel.feature_report import FeatureReport
 
 pytestmark = pytest.mark.root
 
 
+@pytest.fixture(scope="module")
+def whole_report() -> FeatureReport:
+    return anyio.run(aiobpf.features.report)
+
+
+@pytest.fixture
+def asked_once(whole_report: FeatureReport, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The report takes half a minute under emulation: one for all tests."""
+
+    async def ask(unprivileged: bool) -> FeatureReport:
+        assert not unprivileged
+        return whole_report
+
+    monkeypatch.setattr(features, "_ask", ask)
+
+
+@pytest.mark.usefixtures("asked_once")
 def test_the_report_as_json_has_each_answer_with_its_kernel(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["features", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
@@ -31,6 +55,7 @@ def test_the_report_as_json_has_each_answer_with_its_kernel(capsys: pytest.Captu
     assert told["settings"].keys() >= {"net.core.bpf_jit_enable", "kernel.unprivileged_bpf_disabled"}
 
 
+@pytest.mark.usefixtures("asked_once")
 def test_the_report_for_people_says_since_when(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["features"]) == 0
     out = capsys.readouterr().out
@@ -42,6 +67,7 @@ def test_the_report_for_people_says_since_when(capsys: pytest.CaptureFixture[str
     assert all(len(line) <= 100 for line in out.splitlines())
 
 
+@pytest.mark.usefixtures("asked_once")
 def test_the_helpers_of_a_program_type_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["features", "--helpers", "xdp", "--helpers", "EXT"]) == 0
     out = capsys.readouterr().out
@@ -51,6 +77,7 @@ def test_the_helpers_of_a_program_type_are_listed(capsys: pytest.CaptureFixture[
     assert "there is no program type 'nonsense': socket_filter, kprobe" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_an_ordinary_user_is_told_what_the_kernel_would_not_say() -> None:
     command = [sys.executable, "-W", "error", "-m", "aiobpf", "features", "--unprivileged"]
     told = json.loads(subprocess.run([*command, "--json"], capture_output=True, text=True, check=True).stdout)

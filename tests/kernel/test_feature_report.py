@@ -26,6 +26,7 @@ ASKED_OTHERWISE = frozenset({ProgramType.TRACING, ProgramType.LSM, ProgramType.E
 """libbpf asks for trampolines, and for no helpers of these."""
 
 
+@pytest.mark.slow  # under emulation: libbpf's probes take ten minutes there
 def test_the_report_is_what_libbpf_finds_out(tmp_path: Path) -> None:
     try:
         libbpf = newest()
@@ -84,7 +85,7 @@ def test_the_report_is_what_bpftool_finds_out() -> None:
     for name, theirs in told["misc"].items():
         if name in ours:
             assert isinstance(report.features[ours[name]], Supported) == theirs
-    if kernel_release() >= (6, 13):
+    if kernel_release() >= (6, 12):
         return  # bpftool 7.1 does not understand what the verifier says there, and takes every helper for allowed
     for kind in report.helpers:
         theirs = told["helpers"].get(f"{kind.name.lower()}_available_helpers")
