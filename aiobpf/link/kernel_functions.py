@@ -83,7 +83,7 @@ def _traceable() -> Iterator[KernelFunction]:
                 lines = tracefs.read("available_filter_functions_addrs")  # since 6.5 (83f74441bcb1)
             except (OSError, BpfError):
                 listed = {_name_and_module(line.split()) for line in _lines(tracefs, "available_filter_functions")}
-                return (each for each in _in_kallsyms() if (each.name, each.module) in listed)
+                return (each for each in _functions_in(Kallsyms.read()) if (each.name, each.module) in listed)
     except (OSError, BpfError):  # not mounted, or EPERM under lockdown
         return _by_kallsyms_alone()
     return _with_addresses(lines.splitlines())
@@ -105,20 +105,19 @@ def _name_and_module(fields: list[str]) -> tuple[str, str | None]:
     return fields[0], fields[1].strip("[]") if len(fields) > 1 else None
 
 
-def _in_kallsyms() -> Iterator[KernelFunction]:
-    for symbol in Kallsyms.read().symbols():
+def _functions_in(symbols: Kallsyms) -> Iterator[KernelFunction]:
+    for symbol in symbols.symbols():
         if symbol.kind in _TEXT and symbol.module != "bpf" and not _NO_FUNCTION.match(symbol.name):
             yield KernelFunction(symbol.name, symbol.module, symbol.address)
 
 
 def _by_kallsyms_alone() -> Iterator[KernelFunction]:
-    functions = list(_in_kallsyms())
     symbols = Kallsyms.read()
     parts = []
     for names in _NOT_TRACED:
         ends = [symbols.lookup(name) for name in names]
         if all(ends):
             parts.append((ends[0][0].address, ends[1][0].address))
-    for function in functions:
+    for function in _functions_in(symbols):
         if function.module is not None or not any(start <= function.address < end for start, end in parts):
             yield function

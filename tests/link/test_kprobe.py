@@ -23,13 +23,6 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.root
 
-MODES = [
-    pytest.param("auto", marks=pytest.mark.shows("kprobe_perf")),
-    pytest.param("link", marks=pytest.mark.requires("perf links")),
-    "ioctl",
-    pytest.param("tracefs", marks=pytest.mark.shows("kprobe_legacy")),
-]
-
 has_kprobes = Path("/sys/bus/event_source/devices/kprobe").exists()
 needs_kprobes = pytest.mark.requires("kprobes")
 
@@ -41,7 +34,15 @@ def events_left() -> list[str]:
 
 @needs_kprobes
 @pytest.mark.everywhere
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize(
+    "mode",
+    [
+        pytest.param("auto", marks=pytest.mark.shows("kprobe_perf")),
+        pytest.param("link", marks=pytest.mark.requires("perf links")),
+        "ioctl",
+        pytest.param("tracefs", marks=pytest.mark.shows("kprobe_legacy")),
+    ],
+)
 @pytest.mark.parametrize("kind", [Kprobe, pytest.param(Kretprobe, marks=pytest.mark.shows("kretprobe"))])
 async def test_a_kernel_function_counts_until_it_is_closed(
     counters: Counters,
