@@ -68,3 +68,16 @@ def parse_mappings(text: str) -> Iterator[Mapping]:
             path=match["path"].removesuffix(" (deleted)").replace("\\012", "\n"),
             is_executable="x" in match["permissions"],
         )
+
+
+def vdso_range(pid: int) -> range | None:
+    """The addresses of the kernel's code for user space ("[vdso]") in process *pid*; None where it has none."""
+    try:
+        text = Path(f"/proc/{pid}/maps").read_bytes().decode("utf-8", "surrogateescape")
+    except OSError:
+        return None
+    for line in text.split("\n"):
+        match = _MAPS_LINE.fullmatch(line)
+        if match is not None and match["path"] == "[vdso]":
+            return range(int(match["start"], 16), int(match["end"], 16))
+    return None

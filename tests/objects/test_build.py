@@ -90,7 +90,7 @@ def build() -> ModuleType:
 
 def test_every_source_has_its_objects_and_no_object_has_a_path_of_a_machine(build: ModuleType) -> None:
     names = [source.name for source in build.sources()]
-    assert {"exec_monitor.bpf.c", "xdp_peer_counters.bpf.c", "perf_sampler.bpf.c"} <= set(names)
+    assert {"exec_monitor.bpf.c", "xdp_peer_counters.bpf.c", "perf_sampler.bpf.c", "flame_graph.bpf.c"} <= set(names)
     assert len(names) == len(set(names))
     expected = {source.parent / file for source in build.sources() for _, file in build.targets(source)}
     assert {path for folder in build.FOLDERS for path in folder.glob("*.bpf.o")} == expected

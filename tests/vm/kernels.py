@@ -28,7 +28,18 @@ from tests.vm.debian_kernels import CACHE, fetch
 REPOSITORY = Path(__file__).parent.parent.parent
 TIMEOUT_S = 1500
 
-FOLDERS = ("link", "runtime", "collection", "stream", "kernel", "foreign", "linker", "compatibility", "hostile")
+FOLDERS = (
+    "link",
+    "runtime",
+    "collection",
+    "stream",
+    "kernel",
+    "foreign",
+    "linker",
+    "compatibility",
+    "hostile",
+    "symbols",
+)
 PYTEST = ("-m", "pytest", "-q", "-p", "no:cacheprovider", "-o", "timeout=600", "-o", "faulthandler_timeout=550")
 TESTS = ("-m", "(root or requires) and not slow", *(f"tests/{folder}" for folder in FOLDERS))
 MODULES = "veth nf_conntrack xfrm_interface x_tables netkit"  # what tests trace and call functions of
