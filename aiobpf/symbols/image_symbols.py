@@ -21,44 +21,64 @@ _MAX_MINI: Final = 64 << 20
 
 @final
 class ImageSymbols:
-    """What is known of a file that is mapped; made from the open file, which it does not keep.
+    """What is known of a file that is mapped. It holds the open file until somebody asks: reading the tables of a large
+    one takes a tenth of a second, which a process that is about to end does not leave.
 
     The static table of the file, else of its debug file (build id, debug link), of what distributions add compressed
     (.gnu_debugdata), and the dynamic one. Invariant: any file gives an object, perhaps without symbols; `problem` says
     why.
     """
 
-    __slots__ = ("build_id", "path", "problem", "segments", "table")
+    __slots__ = ("_build_id", "_file", "_problem", "_segments", "_table", "path")
 
-    def __init__(self, file: BinaryIO, path: str) -> None:
+    def __init__(self, file: BinaryIO | None, path: str) -> None:
+        """It owns *file*; None for one that cannot be opened any more."""
         self.path = path
-        self.problem = ""
-        self.build_id = b""
-        self.segments: list[tuple[int, int, int]] = []
+        self._file = file
+        self._problem = "" if file is not None else "the file cannot be opened any more"
+        self._build_id = b""
+        self._segments: list[tuple[int, int, int]] = []
         """Of each loaded segment: file offset, bytes in the file, address."""
-        self.table = SymbolTable([])
-        try:
-            image = ElfImage(file, f"binary {path!r}")
-            self.segments = [(each.offset, each.file_size, each.address) for each in image.segments]
-            self.build_id = build_id(image)
-            self.table = SymbolTable(_symbols(path, image))
-        except BpfError as error:
-            self.problem = str(error)
-        if not self.problem and not len(self.table):
-            self.problem = "the file has no symbols, and no debug file is installed"
+        self._table = SymbolTable([])
 
-    @classmethod
-    def missing(cls, path: str) -> ImageSymbols:
-        """That of a file that cannot be opened any more."""
-        found = cls(cast("BinaryIO", io.BytesIO()), path)
-        found.problem = "the file cannot be opened any more"
-        return found
+    def load(self) -> None:
+        """Read everything, and close the file; again, nothing."""
+        file, self._file = self._file, None
+        if file is None:
+            return
+        try:
+            with file:
+                image = ElfImage(file, f"binary {self.path!r}")
+                self._segments = [(each.offset, each.file_size, each.address) for each in image.segments]
+                self._build_id = build_id(image)
+                self._table = SymbolTable(_symbols(self.path, image))
+        except BpfError as error:
+            self._problem = str(error)
+        if not self._problem and not len(self._table):
+            self._problem = "the file has no symbols, and no debug file is installed"
+
+    def __del__(self) -> None:
+        file = getattr(self, "_file", None)
+        if file is not None:
+            file.close()
+
+    @property
+    def build_id(self) -> bytes:
+        self.load()
+        return self._build_id
+
+    @property
+    def problem(self) -> str:
+        """Why there are no symbols, or only some; "" where nothing is wrong."""
+        self.load()
+        return self._problem
 
     def at(self, file_offset: int) -> tuple[str, int] | None:
         """The function at *file_offset* and how far into it that is."""
-        for start, size, address in self.segments:
+        self.load()
+        for start, size, address in self._segments:
             if start <= file_offset < start + size:
-                return self.table.at(file_offset - start + address)
+                return self._table.at(file_offset - start + address)
         return None
 
 

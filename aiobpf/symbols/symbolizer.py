@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Final, final
@@ -38,10 +39,10 @@ class Symbolizer:
     resolve whenever there is time. A process that has mapped more since, or that began another program (exec), is read
     again when an address is not found, as long as it lives.
 
-    It keeps the last *processes* processes and *files* files; a file is kept as the table of its functions (24 bytes
-    each, and their names), not open. Work is done in worker threads, one at a time. Nothing of a stack is ever missing:
-    a frame that cannot be resolved has its address and says why. *demangled*: C++ and Rust names as their source has
-    them, where the extra "demangle" is installed.
+    It keeps the last *processes* processes and *files* files; a file is open until a function of it is asked for, then
+    it is the table of its functions (24 bytes each, and their names). Work is done in worker threads, one at a time.
+    Nothing of a stack is ever missing: a frame that cannot be resolved has its address and says why. *demangled*: C++
+    and Rust names as their source has them, where the extra "demangle" is installed.
     """
 
     def __init__(
@@ -49,7 +50,7 @@ class Symbolizer:
     ) -> None:
         self._processes: OrderedDict[int, Process] = OrderedDict()
         self._files: OrderedDict[object, ImageSymbols] = OrderedDict()
-        self._by_build_id: OrderedDict[bytes, ImageSymbols | None] = OrderedDict()
+        self._by_build_id: OrderedDict[bytes, ImageSymbols] = OrderedDict()
         self._max_processes = processes
         self._max_files = files
         self._demangled = can_demangle() if demangled is None else demangled
@@ -175,34 +176,33 @@ class Symbolizer:
         """The symbols of a mapped file, by what tells it from others; read once."""
         opened = open_mapped(mapping, pid)
         if opened is None:
-            return ImageSymbols.missing(mapping.path)
+            return ImageSymbols(None, mapping.path)
         file, key = opened
-        with file:
-            known = self._files.get(key)
-            if known is None:
-                known = ImageSymbols(file, mapping.path)
-                self._files[key] = known
-                if known.build_id:
-                    self._by_build_id[known.build_id] = known
+        known = self._files.get(key)
+        if known is None:
+            known = self._files[key] = ImageSymbols(file, mapping.path)
+        else:
+            file.close()
         self._files.move_to_end(key)
-        for kept in (self._files, self._by_build_id):
-            while len(kept) > self._max_files:
-                kept.popitem(last=False)
+        while len(self._files) > self._max_files:
+            _, oldest = self._files.popitem(last=False)
+            oldest.load()  # processes that are kept may still ask it, and no more files than these are open
         return known
 
     def _file_of(self, build_id: bytes) -> ImageSymbols | None:
         """A file of that id that was seen, or its debug file."""
         if build_id in self._by_build_id:
             return self._by_build_id[build_id]
-        found = None
-        path = debug_file_by_build_id(build_id.rstrip(b"\0"))
-        if path is not None:
-            try:
-                with open(path, "rb") as file:
-                    found = ImageSymbols(file, path)
-            except OSError:
-                found = None
-        self._by_build_id[build_id] = found
+        wanted = build_id.rstrip(b"\0")
+        found = next((each for each in self._files.values() if each.build_id.rstrip(b"\0") == wanted), None)
+        path = debug_file_by_build_id(wanted)
+        if found is None and path is not None:
+            with contextlib.suppress(OSError):
+                found = ImageSymbols(open(path, "rb"), path)  # noqa: SIM115 - it owns the file
+        if found is not None:  # one that was not found may be seen later
+            self._by_build_id[build_id] = found
+            while len(self._by_build_id) > self._max_files:
+                self._by_build_id.popitem(last=False)
         return found
 
     def _own_vdso(self) -> ImageSymbols | None:

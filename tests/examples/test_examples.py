@@ -80,12 +80,12 @@ def test_the_flame_graph_names_the_functions_of_a_process_that_ended(tmp_path: P
     source, busy = tmp_path / "busy.c", tmp_path / "busy"
     source.write_text(
         "#include <time.h>\nvolatile long n; void work(void) { for (int i = 0; i < 1000; i++) n++; }\n"
-        "int main(void) { for (time_t end = time(0) + 3; time(0) < end;) work(); }\n"
+        "int main(void) { for (time_t end = time(0) + 6; time(0) < end;) work(); }\n"
     )
     subprocess.run(["gcc", "-O0", "-fno-omit-frame-pointer", "-o", str(busy), str(source)], check=True)
     with subprocess.Popen([str(busy)]):
         done = subprocess.run(
-            [*PYTHON, str(EXAMPLES / "flame_graph.py"), "--seconds", "4", "--frequency", "200"],
+            [*PYTHON, str(EXAMPLES / "flame_graph.py"), "--seconds", "8", "--frequency", "200"],
             capture_output=True, text=True, timeout=TIMEOUT_S, check=False,
         )  # fmt: skip
     assert done.returncode == 0, done.stderr
