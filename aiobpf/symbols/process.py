@@ -49,6 +49,11 @@ class Process:
         self._jit: SymbolTable | None = read_perf_map(pid)
         self._vdso = vdso_range(pid)
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is mapped: a process that is ending."""
+        return not self._mappings
+
     def has(self, address: int) -> bool:
         """Whether a file, or the JIT's map, is known there."""
         if self._vdso is not None and address in self._vdso:

@@ -118,22 +118,26 @@ class Symbolizer:
 
     def _known(self, pid: int, *, anew: bool = False) -> Process | None:
         known = self._processes.get(pid)
-        started = start_time(pid)
+        started, executable = start_time(pid), executable_of(pid)
         is_same = known is not None and started in {None, known.started}
-        if known is not None and is_same and not anew and (started is None or executable_of(pid) == known.executable):
+        # One that has ended and is not waited for yet still has its number, and nothing else.
+        has_ended = started is None or executable is None
+        if known is not None and is_same and (has_ended or (not anew and executable == known.executable)):
             self._processes.move_to_end(pid)
             return known
-        if started is None:
-            return known  # it is gone: what was captured stands
+        if has_ended:
+            return known if is_same else None
         try:
-            known = Process(pid, self._image)
+            found = Process(pid, self._image)
         except KernelError:
             return known if is_same else None
-        self._processes[pid] = known
+        if known is not None and is_same and found.is_empty:  # it ended while it was looked at
+            return known
+        self._processes[pid] = found
         self._processes.move_to_end(pid)
         while len(self._processes) > self._max_processes:
             self._processes.popitem(last=False)
-        return known
+        return found
 
     def _user(self, pid: int, addresses: Sequence[int]) -> list[Frame]:
         lookups = calls(addresses)

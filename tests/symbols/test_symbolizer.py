@@ -56,6 +56,17 @@ async def test_a_process_that_was_captured_is_resolved_after_its_end(
         assert not await Symbolizer().capture(target.pid)
 
 
+async def test_a_process_that_nobody_has_waited_for_is_what_it_was(target: Target) -> None:
+    """It has its number and when it began, and no mappings any more."""
+    async with Symbolizer() as symbolizer:
+        assert await symbolizer.capture(target.pid)
+        target.process.kill()
+        with anyio.fail_after(30):
+            while b") Z " not in Path(f"/proc/{target.pid}/stat").read_bytes():  # noqa: ASYNC110
+                await anyio.sleep(0.01)
+        assert [frame.symbol for frame in await symbolizer.user(target.pid, [target.inner])] == ["inner"]
+
+
 async def test_a_file_that_was_deleted_is_read_while_it_runs(
     start: Callable[..., Target], target_binary: Path, tmp_path: Path
 ) -> None:
