@@ -261,6 +261,7 @@ def our_programs() -> set[int]:
         "make_left",
         "maps",
         "on_getpgid",
+        "on_any",
         "drain",
     }
     found = set()

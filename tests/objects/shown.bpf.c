@@ -7,8 +7,6 @@ char LICENSE[] SEC("license") = "GPL";
 struct call {
 	__u64 argument;
 	__u32 pid;
-	__s32 user_stack;
-	__s32 kernel_stack;
 };
 
 struct sys_enter {
@@ -38,6 +36,8 @@ struct {
 } stacks SEC(".maps");
 
 int wanted;
+int user_stack = -1;
+int kernel_stack = -1;
 
 SEC("tracepoint/syscalls/sys_enter_getpgid")
 int on_getpgid(struct sys_enter *ctx)
@@ -48,9 +48,18 @@ int on_getpgid(struct sys_enter *ctx)
 		return 0;
 	call.argument = ctx->arguments[0];
 	call.pid = wanted;
-	call.user_stack = bpf_get_stackid(ctx, &stacks, BPF_F_USER_STACK);
-	call.kernel_stack = bpf_get_stackid(ctx, &stacks, 0);
 	bpf_ringbuf_output(&ring, &call, sizeof(call), 0);
 	bpf_perf_event_output(ctx, &perf, BPF_F_CURRENT_CPU, &call, sizeof(call));
+	return 0;
+}
+
+/* Not above: until long after 5.10 a system call's tracepoint has the registers of user space, and no kernel stack. */
+SEC("raw_tp/sys_enter")
+int on_any(void *ctx)
+{
+	if (bpf_get_current_pid_tgid() >> 32 != wanted)
+		return 0;
+	user_stack = bpf_get_stackid(ctx, &stacks, BPF_F_USER_STACK);
+	kernel_stack = bpf_get_stackid(ctx, &stacks, 0);
 	return 0;
 }

@@ -95,6 +95,7 @@ async def test_a_stream_that_is_always_full_takes_no_turn_of_63_others(make_prod
     assert set(turns.values()) == {10}, "ten rounds, in each of them every stream once"
 
 
+@pytest.mark.slow  # not in a VM, where Python takes more than a second for 64 readers
 @pytest.mark.asyncio
 async def test_64_readers_on_one_loop_all_get_their_events_while_some_are_flooded(
     make_producer: Callable[..., Producer],

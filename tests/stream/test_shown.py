@@ -39,10 +39,11 @@ async def test_a_call_wakes_the_readers_of_a_ring_and_a_perf_buffer_and_has_two_
                         with anyio.fail_after(10):
                             event = await anext(stream)
                         assert (event.argument, event.pid) == (4711, os.getpid())
-                        assert min(event.user_stack, event.kernel_stack) >= 0
-                        for stack in (event.user_stack, event.kernel_stack):
-                            frames = memoryview(coll.maps["stacks"].lookup_bytes(stack) or b"").cast("Q")
-                            assert frames[0], "the address of the innermost frame"
+                for name in ("user_stack", "kernel_stack"):
+                    stack = coll.variables[name].value
+                    assert stack >= 0, name
+                    frames = memoryview(coll.maps["stacks"].lookup_bytes(stack) or b"").cast("Q")
+                    assert frames[0], "the address of the innermost frame"
             ring.drain()
             perf.drain()
             call()
