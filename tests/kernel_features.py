@@ -171,6 +171,7 @@ FEATURES = {
     "program output": Feature((6, 17), reads_program_output),
     "program streams": Feature((6, 17), lambda: reads_program_output() and printing_gives() >= 0, cannot_print),
     "live frames": Feature((5, 18), runs_live_frames),
+    "veth as a module": Feature((0, 0), Path("/sys/module/veth/initstate").exists, lambda: "not loaded, or built in"),
     "modules": Feature((5, 11), tells_types_of_modules, modules_are_not_loaded),
     "a module's variable": Feature((6, 12), has_module_variable, lambda: "no x_tables, or built in"),
     "connection tracking kfuncs": Feature((6, 2), has_connection_tracking_functions),

@@ -238,7 +238,7 @@ def test_a_system_call_is_another_function_on_each_architecture() -> None:
 
 
 @pytest.mark.everywhere
-@pytest.mark.requires("kprobes", "modules")
+@pytest.mark.requires("kprobes", "veth as a module")
 @pytest.mark.shows("kprobe_module")
 @pytest.mark.parametrize("kind", [Kprobe, Kretprobe])
 async def test_a_function_of_a_module_counts_until_it_is_closed(
