@@ -30,7 +30,7 @@ struct {
 
 struct {
 	__uint(type, BPF_MAP_TYPE_STACK_TRACE);
-	__uint(max_entries, 64);
+	__uint(max_entries, 1024);
 	__uint(key_size, 4);
 	__uint(value_size, 127 * 8);
 } stacks SEC(".maps");
@@ -59,7 +59,7 @@ int on_any(void *ctx)
 {
 	if (bpf_get_current_pid_tgid() >> 32 != wanted)
 		return 0;
-	user_stack = bpf_get_stackid(ctx, &stacks, BPF_F_USER_STACK);
-	kernel_stack = bpf_get_stackid(ctx, &stacks, 0);
+	user_stack = bpf_get_stackid(ctx, &stacks, BPF_F_USER_STACK | BPF_F_REUSE_STACKID);
+	kernel_stack = bpf_get_stackid(ctx, &stacks, BPF_F_REUSE_STACKID);
 	return 0;
 }
