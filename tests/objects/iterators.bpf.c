@@ -252,8 +252,9 @@ int symbols(struct bpf_iter__ksym *ctx)
 	if (!ksym)
 		return 0;
 	bpf_probe_read_kernel_str(row.name, sizeof(row.name), ksym->name);
-	if (__builtin_memcmp(row.name, "vfs_read", 9))
-		return 0;
+	for (int i = 0; i < 9; i++)
+		if (row.name[i] != "vfs_read"[i])
+			return 0;
 	row.address = ksym->value;
 	bpf_seq_write(ctx->meta->seq, &row, sizeof(row));
 	return 0;
