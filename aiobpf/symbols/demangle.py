@@ -28,7 +28,7 @@ def demangle(name: str) -> str:
     if not is_mangled(name):
         return name
     try:
-        from pydemumble import demangle as translate
+        from pydemumble import demangle as translate  # type: ignore[import-untyped,import-not-found,unused-ignore]
     except ImportError as error:
         raise ImportError("C++ and Rust names need pydemumble: pip install 'aiobpf[demangle]'") from error
     mangled, at, version = name.partition("@")

@@ -107,7 +107,7 @@ def test_find_looks_in_the_kernel_first(directory: Path, monkeypatch: pytest.Mon
         asked.append(name)
         return 77
 
-    monkeypatch.setattr(KernelBtfCache, "_module_fd", module_fd)
+    monkeypatch.setattr(KernelBtfCache, "module_fd", module_fd)
     found = cache.find("two", Struct)
     assert found is not None
     assert (found.type_id, found.module, found.btf_fd) == (2, "second_module", 77)
@@ -170,7 +170,7 @@ def test_garbled_types_name_their_file(directory: Path) -> None:
 def test_a_module_with_garbled_types_is_a_warning_and_the_others_count(
     directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(KernelBtfCache, "_module_fd", lambda *_: 77)
+    monkeypatch.setattr(KernelBtfCache, "module_fd", lambda *_: 77)
     (directory / "first").write_bytes(b"\x9f\xeb\1\0garbage")
     cache = KernelBtfCache(directory)
     with pytest.warns(RuntimeWarning, match="types of module 'first' are left out") as warned:
@@ -216,7 +216,7 @@ def test_modules_are_not_opened_for_what_the_kernel_has(directory: Path) -> None
 def test_a_type_that_several_modules_have_is_found_in_the_one_that_is_named(
     directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(KernelBtfCache, "_module_fd", lambda *_: 77)
+    monkeypatch.setattr(KernelBtfCache, "module_fd", lambda *_: 77)
     base = Btf.from_bytes(PLAIN_BTF)
     for name in ("first", "second_module"):
         (directory / name).write_bytes(split_btf("shared", base))

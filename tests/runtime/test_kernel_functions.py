@@ -70,7 +70,7 @@ def our_kernel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[...,
         for name, content in modules.items():
             (tmp_path / name).write_bytes(encoded(content))
         numbers = {name: FIRST + i for i, name in enumerate(sorted(modules))}
-        monkeypatch.setattr(KernelBtfCache, "_module_fd", lambda _, name: numbers[name])
+        monkeypatch.setattr(KernelBtfCache, "module_fd", lambda _, name: numbers[name])
         # Whole ones: what is asked here does not depend on where a module's ids begin.
         opened = {name: Btf.from_file(tmp_path / name) for name in modules}
         monkeypatch.setattr(KernelBtfCache, "module", lambda _, name: opened[name])
