@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from aiobpf.spec import ProgramSpec
 
 _NO_SUCH_FUNCTION = "aiobpf no such function"  # no symbol has a space
+_NO_PLACE = "An address is not where a function begins, or a function may not be traced"
 _NOT_FOUND = frozenset({errno.ENOENT, errno.ESRCH})
 
 
@@ -226,7 +227,9 @@ def _explained(
             )
         if not _has_links(program, attach_type):
             return NotSupportedError(f"{subject}: {word} links", since, hint=None if is_session else _plan(len(places)))
-        hint = "An address is not where a function begins, or a function may not be traced"
+        hint = _NO_PLACE
+    elif error.errno in _NOT_FOUND:  # what newer kernels say of an address (seen on 7.3, where 6.12 says EINVAL)
+        hint = _NO_PLACE
     return error if hint is None else kernel_error(error.errno or 0, error.operation, subject, hint)
 
 

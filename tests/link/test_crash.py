@@ -37,7 +37,8 @@ from aiobpf.uapi import AttachType, ProgramType
 
 async def main():
     type, attach_type = ProgramType[sys.argv[1]], AttachType(int(sys.argv[2]))
-    code = bytes.fromhex("b7000000010000009500000000000000")
+    returned = "00" if type is ProgramType.TRACING else "01"  # fentry may return nothing but 0
+    code = bytes.fromhex(f"b7000000{returned}0000009500000000000000")
     program = Program(load_program(type, code, expected_attach_type=attach_type), name="victim", type=type)
     link = await program.attach(eval(sys.argv[3]))
     try:
