@@ -26,7 +26,7 @@ from tests.matrix.outcomes import PREFIX
 from tests.vm.debian_kernels import CACHE, fetch
 
 REPOSITORY = Path(__file__).parent.parent.parent
-TIMEOUT_S = 1500
+TIMEOUT_S = 2100
 
 FOLDERS = (
     "link",
