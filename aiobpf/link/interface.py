@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, cast
 
 from aiobpf.kernel.netns import NetNamespace
 from aiobpf.link.link import Link, make_link
@@ -17,19 +17,13 @@ if TYPE_CHECKING:
     from aiobpf.runtime.program import Program
 
 
-class InNamespace(Protocol):
-    """A kind that hangs programs on something of a network namespace: its own, or the calling thread's (None)."""
-
-    @property
-    def netns(self) -> str | FdLike | None: ...
-
-
 def netns_name(value: str | PathLike[str] | FdLike | None) -> str | FdLike | None:
     """A converter for `netns`: a path or name as text, a descriptor as it is."""
     if value == "":
         raise ValueError("netns is a path, a name or a descriptor, not an empty text")
     if value is None or isinstance(value, int | str) or hasattr(value, "fileno"):
         return cast("str | FdLike | None", value)
+    assert isinstance(value, os.PathLike)
     return os.fspath(value)
 
 
@@ -39,14 +33,18 @@ def namespace_of(netns: str | FdLike | None) -> NetNamespace:
 
 
 async def make_link_in_namespace(
-    kind: InNamespace, program: Program, attach: Callable[[Program, NetNamespace], Attachment]
+    kind: object,
+    netns: str | FdLike | None,
+    program: Program,
+    attach: Callable[[Program, NetNamespace], Attachment],
 ) -> Link:
-    """`make_link` with a worker thread that is in the kind's network namespace while *attach* runs."""
+    """`make_link` with a worker thread that is in the network namespace *netns*, or the calling thread's (None), while
+    *attach* runs."""
 
     def run(program: Program) -> Attachment:
         with namespace.duplicate() as inside, inside.entered():
             return attach(program, inside)
 
     # A worker thread may live in another network namespace than the thread that asks.
-    with namespace_of(kind.netns) as namespace:
-        return await make_link(cast("Any", kind), program, run)
+    with namespace_of(netns) as namespace:
+        return await make_link(kind, program, run)

@@ -64,7 +64,7 @@ class Lirc:
                     raise SpecError(f"{subject}: it is no infrared receiver in raw mode") from error
                 if error.errno == errno.E2BIG:
                     hint = f"A receiver has {_MOST} programs at most, and this one has"
-                    raise kernel_error(error.errno, error.operation, subject, hint) from error
+                    raise kernel_error(error.errno or 0, error.operation, subject, hint) from error
                 raise
             attachment.undos.append(undo)
             return attachment

@@ -74,7 +74,7 @@ class Lwt:
         place = _PLACES.get(program.type)
         if place is None:
             raise SpecError(f"program {program.name!r} ({program.type.name}) is none for a route: those are LWT_*")
-        return await make_link_in_namespace(self, program, lambda program, _: self._attach(program, place))
+        return await make_link_in_namespace(self, self.netns, program, lambda program, _: self._attach(program, place))
 
     def _attach(self, program: Program, place: int) -> Attachment:
         subject = f"program {program.name!r} on the route to {self.destination} ({program.type.name})"

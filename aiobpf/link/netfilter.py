@@ -73,7 +73,7 @@ class Netfilter:
     async def attach_program(self, program: Program) -> Link:
         """Raises KernelError EBUSY where a BPF program has that priority, NotSupportedError for *defrag* without the
         kernel's defragmentation."""
-        return await make_link_in_namespace(self, program, self._attach)
+        return await make_link_in_namespace(self, self.netns, program, self._attach)
 
     def _attach(self, program: Program, _namespace: NetNamespace) -> Attachment:
         subject = f"program {program.name!r} on netfilter {self.family.value} {self.hook.value}"

@@ -78,7 +78,7 @@ class Netkit:
         assert attach_type is not None
         chosen = attach_type
         return await make_link_in_namespace(
-            self, program, lambda program, namespace: self._attach(program, namespace, chosen)
+            self, self.netns, program, lambda program, namespace: self._attach(program, namespace, chosen)
         )
 
     def _attach(self, program: Program, namespace: NetNamespace, attach_type: AttachType) -> Attachment:

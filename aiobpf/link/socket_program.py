@@ -53,7 +53,7 @@ class SocketFilter:
                 if error.errno != errno.EPERM:
                     raise
                 hint = "The socket's filter was locked (SO_LOCK_FILTER)"
-                raise kernel_error(error.errno, error.operation, subject, hint) from error
+                raise kernel_error(error.errno or 0, error.operation, subject, hint) from error
             attachment.undos.append(undo)
             return attachment
 
@@ -101,7 +101,7 @@ class SkReuseport:
                 if error.errno != errno.EINVAL:
                     raise
                 hint = "The socket has no SO_REUSEPORT; it takes that before it is bound"
-                raise kernel_error(error.errno, error.operation, subject, hint) from error
+                raise kernel_error(error.errno or 0, error.operation, subject, hint) from error
             attachment.undos.append(undo)
             return attachment
 

@@ -58,7 +58,7 @@ class Tc:
 
     async def attach_program(self, program: Program) -> Link:
         """Raises KernelError (ENODEV with the interfaces that there are, EEXIST), with the kernel's own words."""
-        return await make_link_in_namespace(self, program, self._attach)
+        return await make_link_in_namespace(self, self.netns, program, self._attach)
 
     def _attach(self, program: Program, _namespace: NetNamespace) -> Attachment:
         index = find_interface(self.interface)

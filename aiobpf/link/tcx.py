@@ -74,7 +74,7 @@ class Tcx:
             assert loaded_for is not None
             attach_type = loaded_for
         return await make_link_in_namespace(
-            self, program, lambda program, namespace: self._attach(program, namespace, attach_type)
+            self, self.netns, program, lambda program, namespace: self._attach(program, namespace, attach_type)
         )
 
     def _attach(self, program: Program, namespace: NetNamespace, attach_type: AttachType) -> Attachment:

@@ -87,10 +87,11 @@ class Xdp:
     async def attach_program(self, program: Program) -> Link:
         """Raises KernelError (ENODEV with the interfaces that there are, EBUSY), NotSupportedError for a mode that the
         driver lacks, SpecError for a program that was loaded for a map."""
-        if program.spec is not None and program.spec.attach_type in _NOT_ON_INTERFACES:
-            map_kind = _NOT_ON_INTERFACES[program.spec.attach_type]
+        loaded_for = None if program.spec is None else program.spec.attach_type
+        map_kind = None if loaded_for is None else _NOT_ON_INTERFACES.get(loaded_for)
+        if map_kind is not None:
             raise SpecError(f"program {program.name!r} was loaded for a {map_kind}: it goes into a value of one")
-        return await make_link_in_namespace(self, program, self._attach)
+        return await make_link_in_namespace(self, self.netns, program, self._attach)
 
     def _attach(self, program: Program, _namespace: NetNamespace) -> Attachment:
         index = find_interface(self.interface)

@@ -106,7 +106,7 @@ class Program:
 
         Those with an id above *after* alone: they are numbered as they come, until numbers begin anew.
         """
-        return AllObjects(kernel.ObjectKind.PROGRAM, cls.from_fd, cls.close, after)
+        return AllObjects(kernel.ObjectKind.PROGRAM, Program.from_fd, Program.close, after)
 
     @classmethod
     def from_id(cls, id: int) -> Program:  # noqa: A002 - the field's own word

@@ -181,7 +181,7 @@ class Submission:
                 return newer
             # A kernel without the attach type looks at the program, if at all, as one for something else.
             attach_type = self.spec.attach_type
-            if attach_type in TRAMPOLINE_ATTACH_TYPES and not _FIRST_STEP.search(log):
+            if attach_type is not None and attach_type in TRAMPOLINE_ATTACH_TYPES and not _FIRST_STEP.search(log):
                 missing = missing_attach_type(attach_type, f"program {self.spec.name!r}")
                 if missing is not None:
                     return missing

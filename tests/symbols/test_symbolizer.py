@@ -234,8 +234,8 @@ def test_names_of_any_text_stay_one_frame() -> None:
 
 
 async def test_threads_share_one_symbolizer(target: Target) -> None:
+    seen: list[str] = []
     async with Symbolizer() as symbolizer, anyio.create_task_group() as tasks:
-        seen: list[str] = []
 
         async def look() -> None:
             seen.extend(frame.symbol for frame in await symbolizer.user(target.pid, [target.inner]))
