@@ -5,8 +5,10 @@ tools/perf/Documentation/jit-interface.txt: a line is START SIZE NAME, the numbe
 
 from __future__ import annotations
 
+import io
 import os
 import stat
+from collections import deque
 from typing import TYPE_CHECKING, Final
 
 from aiobpf.symbols.table import SymbolTable
@@ -14,12 +16,15 @@ from aiobpf.symbols.table import SymbolTable
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-MAX_BYTES: Final = 64 << 20
+MAX_BYTES: Final = 32 << 20
+MAX_LINES: Final = 500_000
 _MAX_NAME: Final = 4096
 
 
 def parse_perf_map(data: bytes) -> SymbolTable:
     """The functions of a map's bytes; lines that are none are passed over, and of two at one address the later counts.
+
+    Of more than `MAX_LINES` lines those at the end count, which a JIT wrote last.
 
     Invariant: any bytes give a table.
     """
@@ -28,7 +33,7 @@ def parse_perf_map(data: bytes) -> SymbolTable:
 
 def _rows(data: bytes) -> Iterator[tuple[int, int, bytes]]:
     found: dict[int, tuple[int, bytes]] = {}
-    for line in data.splitlines():
+    for line in deque(io.BytesIO(data), maxlen=MAX_LINES):
         fields = line.split(None, 2)
         if len(fields) != 3:
             continue
@@ -37,7 +42,7 @@ def _rows(data: bytes) -> Iterator[tuple[int, int, bytes]]:
         except ValueError:
             continue
         if 0 <= start < 1 << 64 and 0 < size < 1 << 48:
-            found[start] = (size, fields[2][:_MAX_NAME])
+            found[start] = (size, fields[2].rstrip(b"\r\n")[:_MAX_NAME])
     for start, (size, name) in found.items():
         yield start, size, name
 
@@ -60,4 +65,7 @@ def read_perf_map(pid: int) -> SymbolTable | None:
         told = os.fstat(fd)
         if not stat.S_ISREG(told.st_mode) or told.st_uid not in {user, 0}:
             return None
+        if told.st_size > MAX_BYTES:
+            file.seek(told.st_size - MAX_BYTES)
+            file.readline(MAX_BYTES)  # the rest of a line, which might pass for one
         return parse_perf_map(file.read(MAX_BYTES))

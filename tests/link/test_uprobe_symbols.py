@@ -6,6 +6,7 @@ import contextlib
 import os
 import random
 import struct
+import zlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -206,11 +207,20 @@ def test_a_stripped_binary_is_said_to_be_stripped(put: Put) -> None:
 
 
 def test_a_stripped_binary_is_looked_up_in_its_debug_file(put: Put) -> None:
-    put(Elf(static=(Sym("hidden", BASE + 0x1050),)), "binary.debug")
-    path = put(Elf(extra=((".gnu_debuglink", b"binary.debug\0\0\0\0\0\0\0\0"),)))
+    debug = Elf(static=(Sym("hidden", BASE + 0x1050),))
+    put(debug, "binary.debug")
+    link = b"binary.debug\0\0\0\0" + struct.pack("<I", zlib.crc32(debug.build()))
+    path = put(Elf(extra=((".gnu_debuglink", link),)))
     assert function_offset(path, "hidden") == 0x1050
     with pytest.raises(UnresolvedSymbolError):
         function_offset(path, "absent")
+
+
+def test_the_debug_file_of_another_build_is_passed_over(put: Put) -> None:
+    put(Elf(static=(Sym("hidden", BASE + 0x1050),)), "binary.debug")
+    path = put(Elf(extra=((".gnu_debuglink", b"binary.debug\0\0\0\0\1\2\3\4"),)))
+    with pytest.raises(UnresolvedSymbolError):
+        function_offset(path, "hidden")
 
 
 def test_a_debug_link_to_itself_or_to_nothing_is_passed_over(put: Put) -> None:
