@@ -5,8 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import re
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from attrs import frozen
 
@@ -14,6 +13,8 @@ from aiobpf.errors import kernel_error
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+_MAX_BYTES: Final = 32 << 20  # 65,530 mappings at most (vm.max_map_count), each with a path of 4096 bytes if it likes
 
 _MAPS_LINE = re.compile(
     r"(?P<start>[0-9a-f]{1,16})-(?P<end>[0-9a-f]{1,16}) (?P<permissions>\S{4}) (?P<offset>[0-9a-f]{1,16}) "
@@ -40,13 +41,17 @@ def file_mappings(pid: int | None) -> Iterator[Mapping]:
 
     Raises KernelError (ENOENT, EACCES) where there is no such process or it may not be looked into.
     """
+    return parse_mappings(read_mappings(pid))
+
+
+def read_mappings(pid: int | None) -> str:
+    """The text of /proc/PID/maps, its first 32 MiB. Raises as `file_mappings` does."""
     who = "self" if pid is None else str(pid)
     try:
-        # As bytes: a text file's lines end at "\r" as well.
-        text = Path(f"/proc/{who}/maps").read_bytes().decode("utf-8", "surrogateescape")
+        with open(f"/proc/{who}/maps", "rb") as file:  # as bytes: a text file's lines end at "\r" as well
+            return file.read(_MAX_BYTES).decode("utf-8", "surrogateescape")
     except OSError as error:
         raise kernel_error(error.errno or errno.EIO, "read /proc/PID/maps", f"process {who}") from error
-    return parse_mappings(text)
 
 
 def parse_mappings(text: str) -> Iterator[Mapping]:
@@ -70,14 +75,10 @@ def parse_mappings(text: str) -> Iterator[Mapping]:
         )
 
 
-def vdso_range(pid: int) -> range | None:
-    """The addresses of the kernel's code for user space ("[vdso]") in process *pid*; None where it has none."""
-    try:
-        text = Path(f"/proc/{pid}/maps").read_bytes().decode("utf-8", "surrogateescape")
-    except OSError:
-        return None
+def parse_vdso(text: str) -> range | None:
+    """The addresses of the kernel's code for user space ("[vdso]") in the same text; None where there is none."""
     for line in text.split("\n"):
-        match = _MAPS_LINE.fullmatch(line)
+        match = _MAPS_LINE.fullmatch(line) if line.endswith("[vdso]") else None
         if match is not None and match["path"] == "[vdso]":
             return range(int(match["start"], 16), int(match["end"], 16))
     return None

@@ -7,9 +7,12 @@ import threading
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Final, final
 
+import anyio
+from anyio.lowlevel import RunVar
+
 from aiobpf.errors import BpfError, ClosedError, KernelError
 from aiobpf.kernel.worker import in_worker
-from aiobpf.symbols.debug_files import debug_file_by_build_id
+from aiobpf.symbols.debug_files import files_by_build_id
 from aiobpf.symbols.demangle import can_demangle, demangle
 from aiobpf.symbols.frame import Frame, calls
 from aiobpf.symbols.image_symbols import ImageSymbols
@@ -23,11 +26,24 @@ if TYPE_CHECKING:
     from typing import Self, TypeVar
 
     from aiobpf.symbols.mappings import Mapping
+    from aiobpf.symbols.process import Key
 
     T = TypeVar("T")
 
 MAX_PROCESSES: Final = 1024
 MAX_FILES: Final = 256
+
+# One at a time: those who wait must not hold the threads that links are closed in.
+_limiter: RunVar[anyio.CapacityLimiter] = RunVar("aiobpf symbols")
+
+
+def _one_at_a_time() -> anyio.CapacityLimiter:
+    try:
+        return _limiter.get()
+    except LookupError:
+        limiter = anyio.CapacityLimiter(1)
+        _limiter.set(limiter)
+        return limiter
 
 
 @final
@@ -40,7 +56,8 @@ class Symbolizer:
     again when an address is not found, as long as it lives.
 
     It keeps the last *processes* processes and *files* files; a file is open until a function of it is asked for, then
-    it is the table of its functions (24 bytes each, and their names). Work is done in worker threads, one at a time.
+    it is the table of its functions (24 bytes each, and their names). One that was dropped for others is read again,
+    if it is still to be had. Work is done in worker threads, one at a time.
     Nothing of a stack is ever missing: a frame that cannot be resolved has its address and says why. *demangled*: C++
     and Rust names as their source has them, where the extra "demangle" is installed.
     """
@@ -49,7 +66,10 @@ class Symbolizer:
         self, *, processes: int = MAX_PROCESSES, files: int = MAX_FILES, demangled: bool | None = None
     ) -> None:
         self._processes: OrderedDict[int, Process] = OrderedDict()
-        self._files: OrderedDict[object, ImageSymbols] = OrderedDict()
+        self._before: dict[int, Process] = {}
+        """What a process in *_processes* was when it was read the time before: its program before exec, libraries that
+        it has closed. Stacks come late."""
+        self._files: OrderedDict[Key, ImageSymbols] = OrderedDict()
         self._by_build_id: OrderedDict[bytes, ImageSymbols] = OrderedDict()
         self._max_processes = processes
         self._max_files = files
@@ -68,11 +88,18 @@ class Symbolizer:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Forget everything; idempotent."""
+        """Forget everything; idempotent. What is being worked on comes to its end first."""
         self._is_closed = True
-        self._processes.clear()
-        self._files.clear()
-        self._by_build_id.clear()
+        await in_worker(self._forget, limiter=_one_at_a_time(), shield=True)
+
+    def _forget(self) -> None:
+        with self._lock:
+            for image in (*self._files.values(), *self._by_build_id.values()):
+                image.close()
+            self._processes.clear()
+            self._before.clear()
+            self._files.clear()
+            self._by_build_id.clear()
 
     # --- processes ----------------------------------------------------------------------------------------------------
 
@@ -83,10 +110,13 @@ class Symbolizer:
         """
         return await self._in_worker(lambda: self._known(pid) is not None)
 
-    async def user(self, pid: int, addresses: Iterable[int]) -> list[Frame]:
-        """The frames of a user stack of process *pid*, the innermost first as *addresses* are."""
+    async def user(self, pid: int, addresses: Iterable[int | BuildIdPlace]) -> list[Frame]:
+        """The frames of a user stack of process *pid*, the innermost first as *addresses* are.
+
+        What `parse_addresses` or `parse_build_ids` make of the bytes that bpf_get_stack wrote to an event.
+        """
         found = list(addresses)
-        return await self._in_worker(lambda: self._user(pid, found))
+        return await self._in_worker(lambda: self._places(pid, found))
 
     async def kernel(self, addresses: Iterable[int]) -> list[Frame]:
         """The frames of a kernel stack. KernelError (EPERM) where the kernel hides its addresses."""
@@ -112,7 +142,7 @@ class Symbolizer:
             with self._lock:
                 return function()
 
-        return await in_worker(locked)
+        return await in_worker(locked, limiter=_one_at_a_time())
 
     # --- in the worker ------------------------------------------------------------------------------------------------
 
@@ -128,35 +158,46 @@ class Symbolizer:
         if has_ended:
             return known if is_same else None
         try:
-            found = Process(pid, self._image)
+            found = Process(pid, self._keep)
         except KernelError:
             return known if is_same else None
         if known is not None and is_same and found.is_empty:  # it ended while it was looked at
             return known
+        if known is None or not is_same:
+            self._before.pop(pid, None)
+        elif not found.maps_what(known):
+            self._before[pid] = known
         self._processes[pid] = found
         self._processes.move_to_end(pid)
         while len(self._processes) > self._max_processes:
-            self._processes.popitem(last=False)
+            oldest, _ = self._processes.popitem(last=False)
+            self._before.pop(oldest, None)
         return found
 
-    def _user(self, pid: int, addresses: Sequence[int]) -> list[Frame]:
-        lookups = calls(addresses)
+    def _for(self, pid: int, lookups: Sequence[int]) -> Process | None:
+        """The process, read again where it has not all of *lookups* and that may be because it changed."""
         process = self._known(pid)
-        if process is not None and not all(process.has(address) for address in lookups):
-            process = self._known(pid, anew=True) or process
+        if process is None or not process.is_outdated(lookups):
+            return process
+        process = self._known(pid, anew=True) or process
+        process.missed(lookups)
+        return process
+
+    def _frame(self, process: Process | None, pid: int, address: int, lookup: int) -> Frame:
         if process is None:
-            return [Frame(address, problem=f"process {pid} is gone, and was not captured") for address in addresses]
-        frames = [
-            process.frame(address, lookup, self._own_vdso) for address, lookup in zip(addresses, lookups, strict=True)
-        ]
-        return self._named(frames)
+            return Frame(address, problem=f"process {pid} is gone, and was not captured")
+        before = self._before.get(pid)
+        if before is not None and not process.has(lookup) and before.has(lookup):
+            process = before
+        return process.frame(address, lookup, self._image, self._own_vdso)
 
     def _places(self, pid: int, places: Sequence[int | BuildIdPlace]) -> list[Frame]:
-        self._known(pid)
+        lookups = [place - (index > 0) for index, place in enumerate(places) if isinstance(place, int)]
+        process = self._for(pid, lookups)
         frames = []
         for index, place in enumerate(places):
             if isinstance(place, int):
-                frames += self._user(pid, [place])
+                frames.append(self._frame(process, pid, place, place - (index > 0)))
                 continue
             image = self._file_of(place.build_id)
             if image is None:
@@ -176,22 +217,30 @@ class Symbolizer:
             return frames
         return [_demangled(frame) for frame in frames]
 
-    def _image(self, mapping: Mapping, pid: int) -> ImageSymbols:
-        """The symbols of a mapped file, by what tells it from others; read once."""
+    def _keep(self, mapping: Mapping, pid: int) -> Key | None:
+        """Open a mapped file, unless it is known, and tell what tells it from others; None where it cannot be had."""
         opened = open_mapped(mapping, pid)
         if opened is None:
-            return ImageSymbols(None, mapping.path)
+            return None
         file, key = opened
-        known = self._files.get(key)
-        if known is None:
-            known = self._files[key] = ImageSymbols(file, mapping.path)
-        else:
+        if key in self._files:
             file.close()
+        else:
+            self._files[key] = ImageSymbols(file, mapping.path)
         self._files.move_to_end(key)
         while len(self._files) > self._max_files:
             _, oldest = self._files.popitem(last=False)
-            oldest.load()  # processes that are kept may still ask it, and no more files than these are open
-        return known
+            oldest.close()
+        return key
+
+    def _image(self, mapping: Mapping, pid: int, key: Key | None) -> ImageSymbols:
+        """The symbols of a file that was kept; opened again if it was dropped since, and is still the same."""
+        if key is None:
+            return ImageSymbols(None, mapping.path)
+        if key not in self._files and self._keep(mapping, pid) != key:
+            return ImageSymbols(None, mapping.path, f"it was dropped for others (files={self._max_files}), and is gone")
+        self._files.move_to_end(key)
+        return self._files[key]
 
     def _file_of(self, build_id: bytes) -> ImageSymbols | None:
         """A file of that id that was seen, or its debug file."""
@@ -199,14 +248,16 @@ class Symbolizer:
             return self._by_build_id[build_id]
         wanted = build_id.rstrip(b"\0")
         found = next((each for each in self._files.values() if each.build_id.rstrip(b"\0") == wanted), None)
-        path = debug_file_by_build_id(wanted)
-        if found is None and path is not None:
-            with contextlib.suppress(OSError):
-                found = ImageSymbols(open(path, "rb"), path)  # noqa: SIM115 - it owns the file
+        for path in files_by_build_id(wanted):
+            if found is None:
+                with contextlib.suppress(OSError):
+                    found = ImageSymbols(open(path, "rb"), path)  # noqa: SIM115 - it owns the file
         if found is not None:  # one that was not found may be seen later
             self._by_build_id[build_id] = found
             while len(self._by_build_id) > self._max_files:
-                self._by_build_id.popitem(last=False)
+                _, oldest = self._by_build_id.popitem(last=False)
+                if oldest not in self._files.values():
+                    oldest.close()
         return found
 
     def _own_vdso(self) -> ImageSymbols | None:

@@ -12,6 +12,14 @@ struct {
 	__uint(value_size, DEPTH * 8);
 } stacks SEC(".maps");
 
+/* Of its own: a stack takes the place of another whose hash is the same. */
+struct {
+	__uint(type, BPF_MAP_TYPE_STACK_TRACE);
+	__uint(max_entries, 64);
+	__uint(key_size, 4);
+	__uint(value_size, DEPTH * 8);
+} kernel_stacks SEC(".maps");
+
 struct {
 	__uint(type, BPF_MAP_TYPE_STACK_TRACE);
 	__uint(max_entries, 64);
@@ -31,7 +39,7 @@ int at_system_call(__u64 *ctx)
 	if (!target || bpf_get_current_pid_tgid() >> 32 != target || ctx[1] != number)
 		return 0;
 	bytes = bpf_get_stack(ctx, addresses, sizeof(addresses), BPF_F_USER_STACK);
-	kernel_id = bpf_get_stackid(ctx, &stacks, BPF_F_REUSE_STACKID);
+	kernel_id = bpf_get_stackid(ctx, &kernel_stacks, BPF_F_REUSE_STACKID);
 	build_id = bpf_get_stackid(ctx, &build_ids, BPF_F_USER_STACK | BPF_F_REUSE_STACKID);
 	user_id = bpf_get_stackid(ctx, &stacks, BPF_F_USER_STACK | BPF_F_REUSE_STACKID);
 	target = 0;

@@ -14,9 +14,12 @@ import anyio
 import pytest
 
 import aiobpf
-from aiobpf.errors import ClosedError, MapKeyError, SpecError
+from aiobpf.errors import ClosedError, MapKeyError, MissingPrivilegeError, SpecError
 from aiobpf.kernel.kallsyms import Kallsyms
-from aiobpf.symbols import Frame, Symbolizer, folded, parse_addresses
+from aiobpf.kernel.worker import worker_limiter
+from aiobpf.symbols import Frame, Symbolizer, folded, parse_addresses, stack_of
+from aiobpf.symbols.kernel_symbols import KernelSymbols
+from aiobpf.symbols.mappings import file_mappings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -146,10 +149,10 @@ async def test_another_program_in_the_same_process_is_seen(target_binary: Path) 
 
 
 async def test_the_kernels_code_for_user_space_has_names() -> None:
-    from aiobpf.symbols.mappings import vdso_range
+    from aiobpf.symbols.mappings import parse_vdso, read_mappings
     from aiobpf.symbols.process import own_vdso
 
-    place, image = vdso_range(os.getpid()), own_vdso()
+    place, image = parse_vdso(read_mappings(None)), own_vdso()
     if place is None or image is None:
         pytest.skip("no vdso here")
     address = next(at for at in range(place.start, place.stop, 16) if image.at(at - place.start))
@@ -165,6 +168,96 @@ async def test_few_processes_and_files_are_kept(start: Callable[..., Target]) ->
             assert await symbolizer.capture(start().pid)
         assert len(symbolizer._processes) == 2
         assert len(symbolizer._files) <= 3
+
+
+async def test_a_file_that_was_dropped_for_others_is_read_again_or_missed_by_name(
+    start: Callable[..., Target], target_binary: Path, tmp_path: Path
+) -> None:
+    copies = [tmp_path / name for name in ("first", "second")]
+    for copy in copies:
+        shutil.copy(target_binary, copy)
+    first, second = start(copies[0]), start(copies[1])
+    async with Symbolizer(files=1) as symbolizer:
+        for target in (first, second, first):
+            assert [frame.symbol for frame in await symbolizer.user(target.pid, [target.inner])] == ["inner"]
+            assert len(symbolizer._files) == 1
+        second.end()
+        copies[1].unlink()
+        (frame,) = await symbolizer.user(second.pid, [second.inner])
+    assert frame.name.startswith("second+0x")
+    assert frame.problem == "it was dropped for others (files=1), and is gone"
+
+
+async def test_a_symbolizer_at_work_leaves_the_threads_that_links_are_closed_in() -> None:
+    async with Symbolizer() as symbolizer, anyio.create_task_group() as tasks:
+        with symbolizer._lock:  # a file system that does not answer
+            for _ in range(20):
+                tasks.start_soon(symbolizer.capture, os.getpid())
+            await anyio.sleep(0.2)
+            assert worker_limiter().borrowed_tokens == 0
+
+
+async def test_what_a_process_was_before_exec_is_still_known(target_binary: Path, tmp_path: Path) -> None:
+    script = f"echo ready; read go; exec {target_binary}"
+    process = subprocess.Popen(["/bin/sh", "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert process.stdin is not None
+    assert process.stdout is not None
+    try:
+        assert process.stdout.readline() == "ready\n"
+        shell = next(each for each in file_mappings(process.pid) if each.is_executable)
+        async with Symbolizer() as symbolizer:
+            assert await symbolizer.capture(process.pid)
+            process.stdin.write("go\n")
+            process.stdin.flush()
+            inner = int(process.stdout.readline().split()[0], 16)
+            frames = await symbolizer.user(process.pid, [inner, shell.start + 0x100])
+        assert frames[0].symbol == "inner"
+        assert frames[1].binary == shell.path
+    finally:
+        process.kill()
+        process.wait()
+        process.stdin.close()
+        process.stdout.close()
+
+
+async def test_an_address_that_nothing_is_at_is_not_looked_for_each_time(target: Target) -> None:
+    async with Symbolizer() as symbolizer:
+        await symbolizer.user(target.pid, [0x1234])
+        known = symbolizer._processes[target.pid]
+        for _ in range(20):
+            (frame,) = await symbolizer.user(target.pid, [0x1234])
+            assert frame.problem == "no file is mapped there"
+        again = symbolizer._processes[target.pid]
+    assert again is known or again._read_at - known._read_at > 1
+
+
+@pytest.mark.root
+async def test_a_program_that_came_after_the_first_stack_has_its_name() -> None:
+    async with Symbolizer() as symbolizer:
+        await symbolizer.kernel([0x1234])  # kallsyms is read
+        async with aiobpf.load(OBJECT) as coll:
+            names = {f"bpf_prog_{(await each.info()).tag}_{name}"[:127] for name, each in coll.programs.items()}
+            rows = [line.split() for line in Path("/proc/kallsyms").read_text().splitlines()]
+            ours = {int(row[0], 16): row[2] for row in rows if row[2] in names}
+            assert ours
+            for address, name in ours.items():
+                (frame,) = await symbolizer.kernel([address + 4])
+                assert (frame.symbol, frame.offset, frame.binary) == (name, 4, "[bpf]")
+
+
+async def test_the_last_function_of_the_kernel_does_not_name_all_behind_it(tmp_path: Path) -> None:
+    path = tmp_path / "kallsyms"
+    path.write_text("ffffffff81000000 T first\nffffffff81001000 T last\nffffffffc0000000 t there\t[module]\n")
+    symbols = KernelSymbols(path)
+    addresses = [0xFFFFFFFF81000FFF, 0xFFFFFFFF81001010, 0xFFFFFFFFB0000000, 0xFFFFFFFFC0000008, 0xFFFFFFFFD0000000]
+    assert [frame.symbol for frame in symbols.frames(addresses, addresses)] == ["first", "last", "", "there", ""]
+
+
+async def test_hidden_addresses_of_the_kernel_are_an_error_that_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "kallsyms"
+    path.write_text("0000000000000000 T first\n0000000000000000 t there\t[module]\n")
+    with pytest.raises(MissingPrivilegeError, match="CAP_SYSLOG"):
+        KernelSymbols(path).frames([1], [1])
 
 
 async def test_a_closed_symbolizer_says_so_and_a_cancelled_one_goes_on() -> None:
@@ -206,9 +299,11 @@ async def test_the_stacks_that_a_program_took_are_resolved(target: Target) -> No
         target.end()
         stacks = coll.maps["stacks"]
         user = await symbolizer.stack(stacks, coll.variables["user_id"].value, pid=target.pid)
-        kernel = await symbolizer.stack(stacks, coll.variables["kernel_id"].value)
+        kernel = await symbolizer.stack(coll.maps["kernel_stacks"], coll.variables["kernel_id"].value)
         by_id = await symbolizer.stack(coll.maps["build_ids"], coll.variables["build_id"].value, pid=target.pid)
         taken = [address for address in coll.variables["addresses"].value if address]
+        places = stack_of(coll.maps["build_ids"], coll.variables["build_id"].value)
+        assert await symbolizer.user(target.pid, places) == by_id
         with pytest.raises(SpecError, match="-14"):
             await symbolizer.stack(stacks, -14)
         with pytest.raises(MapKeyError):
