@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
     from tests.link.usdt_target import Running
 
-pytestmark = [pytest.mark.root, needs_x86, pytest.mark.requires("cookies")]
+# A guest would compile libbpf, for ten minutes.
+pytestmark = [pytest.mark.root, pytest.mark.slow, needs_x86, pytest.mark.requires("cookies")]
 
 OBJECTS = Path(__file__).parent.parent / "objects"
 
