@@ -6,7 +6,8 @@ import asyncio
 from typing import TYPE_CHECKING, TypeVar
 
 import anyio
-import sniffio
+
+from aiobpf.kernel.event_loop import runs_on_trio
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -21,7 +22,7 @@ async def uninterrupted(work: Callable[[], Coroutine[object, object, T]]) -> T:
     the work is a task of its own, which nobody else can cancel.
     """
     with anyio.CancelScope(shield=True):
-        if sniffio.current_async_library() != "asyncio":
+        if runs_on_trio():
             return await work()
         task = asyncio.ensure_future(work())
         cancelled: asyncio.CancelledError | None = None

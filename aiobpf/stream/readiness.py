@@ -13,8 +13,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import sys
 from typing import TYPE_CHECKING, Any, Protocol, final
+
+from aiobpf.kernel.event_loop import runs_on_trio
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,20 +51,9 @@ def readiness(fd: int, has_data: Callable[[], bool], *, keeps_ready: bool, inter
     *keeps_ready*: the descriptor stays readable until the data is taken (a ring buffer), unlike a perf event's.
     *interval*: seconds after which a sleep ends anyway, for data that nobody announces; None for never.
     """
-    # Asked first, because in trio's guest mode both run in this thread and asyncio sees its loop running.
-    if "trio" in sys.modules and _in_trio():
+    if runs_on_trio():
         return TrioReadiness(fd, has_data, keeps_ready=keeps_ready, interval=interval)
     return LoopReadiness(asyncio.get_running_loop(), fd, has_data, keeps_ready=keeps_ready, interval=interval)
-
-
-def _in_trio() -> bool:
-    import trio
-
-    try:
-        trio.lowlevel.current_task()
-    except RuntimeError:
-        return False
-    return True
 
 
 @final
