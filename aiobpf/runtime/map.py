@@ -21,7 +21,7 @@ from aiobpf.errors import (
 from aiobpf.kernel.worker import in_worker
 from aiobpf.runtime.atomic_place import atomic_integer
 from aiobpf.runtime.attach import Closeable, MapAttachKind, Opening
-from aiobpf.runtime.element import STREAMED_TYPES, key_codec, value_codec
+from aiobpf.runtime.element import CGROUP_STORAGE_TYPES, STREAMED_TYPES, key_codec, value_codec
 from aiobpf.runtime.map_batch import Batches, numpy_arrays, take_all
 from aiobpf.runtime.map_cpu import lookup_cpu, update_cpu
 from aiobpf.runtime.map_handle import MapHandle
@@ -290,6 +290,11 @@ class Map(MapHandle, Generic[K, V, W]):
 
     def __iter__(self) -> Iterator[K]:
         decode = self.key_codec.decode
+        if self.type in CGROUP_STORAGE_TYPES:
+            # Kernels take the head of their list for a last element (cgroup_storage_get_next_key, seen on 6.18.15, not
+            # on 6.18.44): a key of whatever lies there.
+            lookup = self.elements.lookup
+            return (decode(key) for key in self.elements.keys() if lookup(key) is not None)
         return map(decode, self.elements.keys())
 
     def keys(self) -> Iterator[K]:

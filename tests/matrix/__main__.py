@@ -7,6 +7,7 @@ python -m tests.matrix matrix.txt
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 
@@ -15,6 +16,10 @@ from tests.matrix.outcomes import Outcome, read
 from tests.matrix.rows import KERNELS, YARDSTICK
 
 DOCUMENT = Path(__file__).parent.parent.parent / "docs" / "kernels.md"
+LACKING = re.compile(r"no .*? here \((.*)\)")
+"""How tests/conftest.py says what a kernel lacks; the table says why."""
+REFUSED = "refused by name"
+"""For what no kernel at hand can: the test sees the error."""
 BEGIN, END = "<!-- matrix -->", "<!-- end of the matrix -->"
 
 
@@ -23,18 +28,23 @@ def table(kernels: dict[str, dict[str, Outcome]]) -> str:
     marks = tests_of_rows()
     lines = [f"| effect | {' | '.join(KERNELS)} | shown by |", "|---" * (len(KERNELS) + 2) + "|"]
     for row in YARDSTICK:
-        cells = [_cell(kernels.get(kernel, {}).get(row)) for kernel in KERNELS]
+        cells = [
+            _cell(kernels.get(kernel, {}).get(row), shown="yes" if YARDSTICK[row] else REFUSED) for kernel in KERNELS
+        ]
         tests = ", ".join(f"`{test}`" for test in marks.get(row, ["no test"])[:2])
         lines.append(f"| {row} | {' | '.join(cells)} | {tests} |")
     return "\n".join(lines)
 
 
-def _cell(outcome: Outcome | None) -> str:
+def _cell(outcome: Outcome | None, *, shown: str) -> str:
     if outcome is None:
         return "not run"
     if outcome.result == "shown":
-        return "yes"
-    return f"no: {outcome.why}" if outcome.result == "skipped" else "**failed**"
+        return shown
+    if outcome.result == "failed":
+        return "**failed**"
+    lacking = LACKING.fullmatch(outcome.why)
+    return f"no: {lacking[1] if lacking else outcome.why}"
 
 
 def main(paths: list[str]) -> None:
