@@ -293,8 +293,8 @@ class Map(MapHandle, Generic[K, V, W]):
         if self.type in CGROUP_STORAGE_TYPES:
             # Kernels take the head of their list for a last element (cgroup_storage_get_next_key, seen on 6.18.15, not
             # on 6.18.44): a key of whatever lies there.
-            lookup = self.elements.lookup
-            return (decode(key) for key in self.elements.keys() if lookup(key) is not None)
+            keys = self.elements.keys()
+            return (decode(key) for key in keys if self.elements.lookup(key) is not None)
         return map(decode, self.elements.keys())
 
     def keys(self) -> Iterator[K]:
