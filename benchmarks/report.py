@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import statistics
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 
 BEGIN = "<!-- results: begin; written by `python -m benchmarks` -->"
 END = "<!-- results: end -->"
+
+FOLDERS = re.compile(r"(?<!\S)/(?:[^\s/]+/)+")
+"""What a peer's words say of this machine: the folders of a path."""
 
 REFERENCE = {"ring-64": NUMPY, "ring-512": NUMPY, "import": OURS}
 """The entrant that the others are compared with, where it is not plainly aiobpf."""
@@ -144,7 +148,7 @@ def _group(members: Mapping[str, Result]) -> str:
             row.append(duration(spread.median) if spread else "failed")
             row.append(f"{statistics.median(ratios):.2f}" if ratios else "")
         rows.append(row)
-        notes += [f"- {name}, {who}: {why}" for who, why in result.failures.items()]
+        notes += [f"- {name}, {who}: {FOLDERS.sub('', why)}" for who, why in result.failures.items()]
     head = ["object", "aiobpf", *[cell for peer in present for cell in (peer, "aiobpf / it")]]
     text = table(head, rows)
     return text + ("\n\nFailures:\n\n" + "\n".join(notes) if notes else "")
