@@ -114,24 +114,34 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """A test that was skipped shows nothing: a failure where its row is known to work."""
+    """What became of the rows that the test shows."""
     report = yield
     rows = [row for mark in item.iter_markers("shows") for row in mark.args]
     if not rows or (report.passed and report.when != "call"):
         return report
     why = report.longrepr[2].removeprefix("Skipped: ") if isinstance(report.longrepr, tuple) else ""
-    known = [row for row in rows if must_show(row)]
-    if report.skipped and known and may_use_bpf():
-        report.outcome = "failed"
-        report.longrepr = f"{', '.join(known)} is known to work on {kernel_under_test()}, and was skipped: {why}"
     result = {"passed": "shown", "failed": "failed", "skipped": "skipped"}[report.outcome]
     for row in rows:
         item.config.stash[OUTCOMES].add(row, Outcome(result, why))
     return report
 
 
+def not_shown(config: pytest.Config) -> dict[str, str]:
+    """Rows that are known to work on this kernel and that every test of them skipped, and why."""
+    rows = config.stash[OUTCOMES].rows if may_use_bpf() else {}
+    return {row: told.why for row, told in rows.items() if told.result == "skipped" and must_show(row)}
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """A row that no test has shown fails the run; one test of several may well skip (a way in that came later)."""
+    if session.exitstatus == pytest.ExitCode.OK and not_shown(session.config):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """AIOBPF_TEST_MATRIX names the file for what was shown of the rows ("-": the output's end, as in a VM)."""
+    for row, why in not_shown(config).items():
+        terminalreporter.write_line(f"FAILED {row} is known to work on {kernel_under_test()}, and was skipped: {why}")
     where, kernel = os.environ.get("AIOBPF_TEST_MATRIX"), kernel_under_test()
     if not where or kernel is None:
         return

@@ -1,7 +1,7 @@
 """The yardstick: what a C program over libbpf was seen to do on each kernel at hand, so what aiobpf must do there too.
 
 A test that shows the effect of a row carries ``@pytest.mark.shows("row")``. Where the kernel under test is named in the
-row, a skip of such a test is a failure (tests/conftest.py).
+row, and every such test is skipped, the run fails (tests/conftest.py).
 """
 
 from __future__ import annotations

@@ -160,7 +160,7 @@ async def test_a_context_that_is_cut_short_comes_back_whole() -> None:
     async with Program.load(spec) as marks:
         done = await marks.run(bytes(64), context=struct.pack("=III", 0, 0, 4))
         assert struct.unpack_from("=III", done.context)[2] == 7
-        assert len(done.context) >= 192
+        assert len(done.context) >= 184  # struct __sk_buff of 5.10
 
 
 @pytest.mark.shows("syscall_prog")
