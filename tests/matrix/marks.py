@@ -17,19 +17,32 @@ def tests_of_rows() -> dict[str, list[str]]:
         if "shows(" not in text:
             continue
         tree = ast.parse(text)
+        lists = {name: _rows_in(node) for node in tree.body for name in _assigned(node)}
         whole_file = [row for node in tree.body if _is_pytestmark(node) for row in _rows_in(node)]
         for node in ast.walk(tree):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test_"):
                 rows = [row for decorator in node.decorator_list for row in _rows_in(decorator)]
+                named = [
+                    each.id
+                    for decorator in node.decorator_list
+                    for each in ast.walk(decorator)
+                    if isinstance(each, ast.Name)
+                ]
+                rows += [row for name in named for row in lists.get(name, ())]
                 for row in dict.fromkeys([*rows, *whole_file]):
                     found[row].append(f"{path.relative_to(TESTS.parent)}::{node.name}")
     return found
 
 
+def _assigned(node: ast.stmt) -> list[str]:
+    """The names that *node* gives a value: lists of parameters have marks too."""
+    if not isinstance(node, ast.Assign):
+        return []
+    return [target.id for target in node.targets if isinstance(target, ast.Name)]
+
+
 def _is_pytestmark(node: ast.stmt) -> bool:
-    return isinstance(node, ast.Assign) and any(
-        isinstance(target, ast.Name) and target.id == "pytestmark" for target in node.targets
-    )
+    return "pytestmark" in _assigned(node)
 
 
 def _rows_in(node: ast.AST) -> list[str]:
