@@ -197,32 +197,42 @@ async def _exchange(swap: _Swap, migrations: dict[str, MapMigration], kept: dict
 async def _finish(
     swap: _Swap, decisions: dict[str, Decision], migrations: dict[str, MapMigration], pins: dict[str, str]
 ) -> Replacement:
-    """Close what was, and let the objects that the caller has go on as what is."""
+    """Close what was, and let the objects that the caller has go on as what is.
+
+    The new version runs already: a step that fails stops none of the others, and is told at the end.
+    """
     old, new = swap.old, swap.new
+    failures: list[Exception] = []
+    migrated: dict[str, Migrated] = {}
+
+    def attempt(step: Callable[..., object], *arguments: object) -> None:
+        try:
+            step(*arguments)
+        except Exception as error:
+            failures.append(error)
+
+    def catch_up(name: str, migration: MapMigration) -> None:
+        migrated[name] = migration.catch_up()
+
     attachments: list[Attachment] = []
     for link, another in swap.beside:
         pin = link.pinned_at
         attachments.append(link.take_over(another))
         if pin is not None:
-            _pin_again(link, pin)
+            attempt(_pin_again, link, pin)
     overlapped = tuple(dict.fromkeys(link.program_name for link, _ in swap.beside))
 
-    failures: list[Exception] = []
-
-    def catch_up() -> dict[str, Migrated]:
+    def let_go() -> None:
         for attachment in attachments:
-            try:
-                attachment.close()
-            except BpfError as error:
-                failures.append(error)
+            attempt(attachment.close)
         if migrations:
             wait_for_running_programs()
-        found = {name: migration.catch_up() for name, migration in migrations.items()}
+        for name, migration in migrations.items():
+            attempt(catch_up, name, migration)
         for name, path in pins.items():
-            _pin_in_place(new.maps[name], path)
-        return found
+            attempt(_pin_in_place, new.maps[name], path)
 
-    migrated = await in_worker(catch_up)
+    await in_worker(let_go)
     unattached = [
         name for name, program in new.programs.items() if program.default_kind is not None and name not in old.programs
     ]
@@ -231,9 +241,7 @@ async def _finish(
     leftovers = old.become(new, {name for name, each in decisions.items() if each.fate is Fate.KEPT})
     await kernel.close_in_worker(*leftovers)
     if failures:
-        raise ExceptionGroup(
-            "the new version runs, and what hung there of the old one could not be taken away", failures
-        )
+        raise ExceptionGroup("the new version runs, but not all of the old one could be taken over or away", failures)
     return Replacement(
         kept=tuple(name for name, decision in decisions.items() if decision.fate is Fate.KEPT),
         migrated=migrated,

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 import pytest
-import sniffio
 
 import aiobpf
 from aiobpf import asm
 from aiobpf.asm import Instructions
 from aiobpf.kernel import link_iter
+from aiobpf.kernel.event_loop import runs_on_trio
 from aiobpf.kernel.ids import ObjectKind, all_ids, program_by_id
 from aiobpf.kernel.info import program_info
 from aiobpf.link import Iter, RawTracepoint
@@ -315,7 +315,7 @@ async def test_a_cancelled_scope(scenario: Callable[[], Coroutine[Any, Any, None
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda s: s.__name__)
 async def test_a_native_task_cancellation(scenario: Callable[[], Coroutine[Any, Any, None]], times: int) -> None:
     """asyncio's own ``task.cancel()``, which goes through shields, once or again and again while things close."""
-    if sniffio.current_async_library() != "asyncio":
+    if runs_on_trio():
         return  # trio has no such thing
     await scenario()
     fds, programs = our_fds(), our_programs()

@@ -15,6 +15,7 @@ import pytest
 import aiobpf
 from aiobpf import asm
 from aiobpf.collection.collection import Collection
+from aiobpf.collection.map_migration import MapMigration, Migrated
 from aiobpf.errors import ClosedError, KernelError, SpecError, VerifierError
 from aiobpf.link import Cgroup, Link, RawTracepoint, StructOps
 from aiobpf.spec import Pinning
@@ -208,6 +209,32 @@ async def test_a_step_that_fails_takes_those_before_it_back(cgroup: Path, monkey
             assert (await link.info()).program_id == number
             assert len(open_fds()) == held
             assert (await coll.programs["on_packet"].run(PACKET)).retval == 1
+
+
+async def test_what_fails_once_the_new_version_runs_is_told_and_leaves_nothing(
+    cgroup: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_self: MapMigration) -> Migrated:
+        raise KernelError(12, "BPF_MAP_LOOKUP_BATCH", "map 'flows'")
+
+    async with aiobpf.load(FIRST) as coll, coll.programs["on_egress"].attach(Cgroup(cgroup)) as link:
+        held = len(open_fds())
+        monkeypatch.setattr(MapMigration, "catch_up", fail)
+        with pytest.raises(ExceptionGroup, match="the new version runs") as told:
+            await coll.replace(SECOND)
+        assert {str(each) for each in told.value.exceptions} == {
+            str(KernelError(12, "BPF_MAP_LOOKUP_BATCH", "map 'flows'"))
+        }
+        assert (await coll.programs["on_packet"].run(PACKET)).retval == 2
+        assert coll.maps["flows"].max_entries == 128
+        assert (await link.info()).program_id == (await coll.programs["on_egress"].info()).id
+        more = (
+            len(coll.programs)
+            + len(coll.maps)
+            - len(aiobpf.read_spec(FIRST).programs)
+            - len(aiobpf.read_spec(FIRST).maps)
+        )
+        assert len(open_fds()) == held + more
 
 
 async def test_every_difference_is_listed_before_anything_is_loaded() -> None:
