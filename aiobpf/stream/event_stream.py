@@ -21,12 +21,12 @@ from aiobpf.stream.event_type import EventMap, resolve_event_type
 from aiobpf.stream.program_losses import LossCounter, ProgramLosses, check_counter
 from aiobpf.stream.readers import claim, unclaim
 from aiobpf.stream.readiness import Readiness, readiness
+from aiobpf.stream.scoped import Scoped
 from aiobpf.stream.short_records import batches_of
 from aiobpf.stream.stats import StreamStats
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-    from types import TracebackType
 
     from aiobpf.btf import Type
     from aiobpf.stream.source import Drained, Source
@@ -71,7 +71,7 @@ class PerfOptions(StreamOptions, total=False):
     wakeup_events: int
 
 
-class EventStream(Generic[T]):
+class EventStream(Scoped, Generic[T]):
     """The events of one map, in order: ``async for event in stream``, or ``async for batch in stream.batches()``.
 
     Open from entering ``async with`` (or `open`) until its end (or `aclose`). One task reads at a time; a second one
@@ -120,7 +120,6 @@ class EventStream(Generic[T]):
         self._source: Source | None = None
         self._ready: Readiness | None = None
         self._claimed: int | None = None
-        self._is_closed = False
         self._is_finishing = False
         self._is_reading = False
         self._meets_short = False
@@ -199,14 +198,6 @@ class EventStream(Generic[T]):
             finally:
                 self._unclaim()
 
-    async def __aenter__(self) -> Self:
-        return await self.open()
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        await self.aclose()
-
     def __del__(self) -> None:
         source: Source | None = getattr(self, "_source", None)
         if source is not None:
@@ -215,10 +206,6 @@ class EventStream(Generic[T]):
                 self._ready.close()
             source.close()
             warnings.warn(f"the stream of {self._what} was never closed", ResourceWarning, stacklevel=2, source=self)
-
-    @property
-    def is_closed(self) -> bool:
-        return self._is_closed
 
     def _open_or_raise(self) -> Source:
         if self._source is None:

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, Final, Self, final
 from aiobpf.errors import ClosedError, CodecError, SpecError, StreamBusyError
 from aiobpf.stream.event_stream import ALL, FINISH_PATIENCE_S, FIRST_PAUSE_S, LONGEST_PAUSE_S, EventStream
 from aiobpf.stream.readiness import Readiness, readiness
+from aiobpf.stream.scoped import Scoped
 from aiobpf.stream.time_order import Order, TimeOrder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-    from types import TracebackType
 
     from aiobpf.stream.batch import Batch
 
@@ -51,7 +51,7 @@ def merge(
 
 
 @final
-class Merged:
+class Merged(Scoped):
     """What `merge` makes: iterates pairs of a stream and an event, or with `batches` of a stream and a batch.
 
     One task reads at a time. It can be cancelled and gone on with: nothing is lost. A record too short for its stream's
@@ -67,7 +67,6 @@ class Merged:
         self._order = TimeOrder(order, len(streams)) if order is not None else None
         self._epoll: select.epoll | None = None
         self._ready: Readiness | None = None
-        self._is_closed = False
         self._is_finishing = False
         self._is_reading = False
         self._first = 0
@@ -135,18 +134,6 @@ class Merged:
                 failure = failure or error
         if failure is not None:
             raise failure
-
-    async def __aenter__(self) -> Self:
-        return await self.open()
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        await self.aclose()
-
-    @property
-    def is_closed(self) -> bool:
-        return self._is_closed
 
     def finish(self) -> None:
         """Let the reader take what is there and come to its end; see `EventStream.finish`."""

@@ -24,13 +24,13 @@ from aiobpf.stream.batch import Batch, join
 from aiobpf.stream.event_type import EventMap, resolve_event_type
 from aiobpf.stream.perf_source import PAGE
 from aiobpf.stream.readers import claim, unclaim
+from aiobpf.stream.scoped import Scoped
 from aiobpf.stream.short_records import batches_of
 from aiobpf.stream.source import Drained
 from aiobpf.uapi import MapType
 
 if TYPE_CHECKING:
     import builtins
-    from types import TracebackType
 
     from aiobpf.btf import Type
 
@@ -113,7 +113,7 @@ class _Histories:
 
 
 @final
-class PerfHistory(Generic[T]):
+class PerfHistory(Scoped, Generic[T]):
     """The newest events of a BPF_MAP_TYPE_PERF_EVENT_ARRAY map: a flight recorder, read when it is wanted.
 
     Each CPU has a buffer of *pages* pages (rounded up to a power of two) that the kernel writes over and over (Linux
@@ -149,7 +149,6 @@ class PerfHistory(Generic[T]):
         self._pages = 1 << (pages - 1).bit_length()
         self._buffers: _Histories | None = None
         self._claimed: int | None = None
-        self._is_closed = False
         self.overwritten = 0
         """Bytes, headers included, that were overwritten before they were taken."""
         self.decode_errors = 0
@@ -186,24 +185,12 @@ class PerfHistory(Generic[T]):
             finally:
                 unclaim(self._claimed, self)
 
-    async def __aenter__(self) -> Self:
-        return await self.open()
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        await self.aclose()
-
     def __del__(self) -> None:
         buffers: _Histories | None = getattr(self, "_buffers", None)
         if buffers is not None:
             self._buffers = None
             buffers.close()
             warnings.warn(f"the history of {self._what} was never closed", ResourceWarning, stacklevel=2, source=self)
-
-    @property
-    def is_closed(self) -> bool:
-        return self._is_closed
 
     async def take(self) -> Batch[T]:
         """What came since the last time: the oldest first on each CPU (`Batch.cpus`), one CPU after the other."""

@@ -13,12 +13,12 @@ from aiobpf.kernel.worker import close_in_worker, in_worker
 from aiobpf.stream.batch import Batch
 from aiobpf.stream.event_type import EventType, resolve_event_type
 from aiobpf.stream.row_reader import RowReader
+from aiobpf.stream.scoped import Scoped
 from aiobpf.uapi import MapType
 
 if TYPE_CHECKING:
     import builtins
     from collections.abc import Iterator, Sequence
-    from types import TracebackType
 
     from aiobpf.btf import Btf, Type
 
@@ -49,7 +49,7 @@ class _Types:
 
 
 @final
-class Rows(Generic[T]):
+class Rows(Scoped, Generic[T]):
     """One pass of an iterator: ``async for row in rows``, a row for each record that the program wrote.
 
     *source* is a link of `Iter` or a descriptor (BPF_ITER_CREATE), which this owns from here on. *type* says what a row
@@ -104,7 +104,6 @@ class Rows(Generic[T]):
         self._source = source
         self._batch_bytes = batch_bytes
         self._reader: RowReader | None = None
-        self._is_closed = False
         self._is_reading = False
         self._has_more = True
         self._rows: Iterator[T] = iter(())
@@ -131,24 +130,12 @@ class Rows(Generic[T]):
         elif isinstance(self._source, OwnedFd):
             self._source.close()
 
-    async def __aenter__(self) -> Self:
-        return await self.open()
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        await self.aclose()
-
     def __del__(self) -> None:
         reader: RowReader | None = getattr(self, "_reader", None)
         if reader is not None:
             self._reader = None
             reader.close()
             warnings.warn(f"the rows of {self._what} were never closed", ResourceWarning, stacklevel=2, source=self)
-
-    @property
-    def is_closed(self) -> bool:
-        return self._is_closed
 
     # --- rows ---------------------------------------------------------------------------------------------------------
 

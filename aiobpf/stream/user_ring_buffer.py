@@ -14,6 +14,7 @@ from aiobpf.kernel.info import map_info
 from aiobpf.kernel.worker import close_in_worker, in_worker
 from aiobpf.stream.event_type import EventMap, resolve_event_type
 from aiobpf.stream.readers import claim, unclaim
+from aiobpf.stream.scoped import Scoped
 from aiobpf.stream.user_ring_memory import UserRingMemory
 from aiobpf.uapi import MapType
 
@@ -48,7 +49,7 @@ class UserRingStats:
 
 
 @final
-class UserRingBuffer(Generic[T]):
+class UserRingBuffer(Scoped, Generic[T]):
     """The producer of a BPF_MAP_TYPE_USER_RINGBUF map (Linux 6.1), which a program drains (bpf_user_ringbuf_drain).
 
     ``await ring.send(value)`` encodes by *type* (as `RingBuffer` takes it: the map's value type by default; or bytes)
@@ -76,7 +77,6 @@ class UserRingBuffer(Generic[T]):
         self._codec = resolve_event_type(map, type).codec
         self._memory: UserRingMemory | None = None
         self._claimed: int | None = None
-        self._is_closed = False
         self._waiting = anyio.Lock()
         self._reserved: set[Reservation] = set()
         self.stats = UserRingStats(capacity=map.max_entries)
@@ -117,24 +117,12 @@ class UserRingBuffer(Generic[T]):
                 unclaim(self._claimed, self)
                 self._claimed = None
 
-    async def __aenter__(self) -> Self:
-        return await self.open()
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        await self.aclose()
-
     def __del__(self) -> None:
         memory: UserRingMemory | None = getattr(self, "_memory", None)
         if memory is not None:
             self._memory = None
             memory.close()
             warnings.warn(f"the stream to {self._what} was never closed", ResourceWarning, stacklevel=2, source=self)
-
-    @property
-    def is_closed(self) -> bool:
-        return self._is_closed
 
     def _open_or_raise(self) -> UserRingMemory:
         if self._memory is None:
