@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING, final
 from aiobpf import kernel
 from aiobpf.errors import KernelError, NotSupportedError, SpecError, kernel_error
 from aiobpf.kernel.fd import duplicate
+from aiobpf.kernel.interfaces import find_interface, no_interface
 from aiobpf.link.anchor import Last, Replace
 from aiobpf.link.attachment import Attachment, building
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from aiobpf.kernel import FdLike, OwnedFd
     from aiobpf.kernel.netns import NetNamespace
     from aiobpf.link.anchor import Anchor
@@ -25,23 +28,32 @@ def check_anchor(anchor: Anchor | None, has_link: bool) -> None:
         raise ValueError("Replace is for programs without a link (link=False); a link's program takes Link.update")
 
 
+def attach_type_of(program: Program, chosen: AttachType | None, hooks: Collection[AttachType]) -> AttachType | None:
+    """The one of *hooks* that was *chosen*, or that the program's section says; None where neither does."""
+    loaded_for = None if program.spec is None else program.spec.attach_type
+    found = loaded_for if chosen is None else chosen
+    return found if found in hooks else None
+
+
 def attach_in_chain(
     program: Program,
     namespace: NetNamespace,
-    index: int,
+    interface: str | int,
     attach_type: AttachType,
     *,
     anchor: Anchor | None,
     expected_revision: int,
     has_link: bool,
     since: str,
-    subject: str,
 ) -> Attachment:
-    """Put *program* into the chain of the interface *index* of *namespace*, in which this thread is.
+    """Put *program* into the chain of *interface* of *namespace*, in which this thread is.
 
     Raises NotSupportedError with *since* where the kernel does not know the hook, SpecError where the anchor is not in
-    the chain, KernelError ESTALE where that is not at *expected_revision*.
+    the chain, KernelError ENODEV where there is no such interface, ESTALE where the chain is not at
+    *expected_revision*.
     """
+    index = find_interface(interface)
+    subject = f"program {program.name!r} on interface {interface!r} ({attach_type.name})"
     try:
         with building() as attachment:
             if has_link:
@@ -63,6 +75,8 @@ def attach_in_chain(
                 )
             return attachment
     except KernelError as error:
+        if error.errno == errno.ENODEV:
+            raise no_interface(interface) from error
         raise _explained(error, index, attach_type, anchor, expected_revision, since, subject) from error
 
 
@@ -77,26 +91,24 @@ def _attach_without_link(
 ) -> _InChain:
     undo = _InChain(namespace.duplicate(), index, attach_type, duplicate(program, f"program {program.name!r}"), subject)
     try:
+        flags = 0
+        relative: FdLike = 0
+        replace: FdLike | None = None
         if isinstance(anchor, Replace):
-            kernel.prog_attach(
-                program,
-                index,
-                attach_type,
-                replace=anchor.other,
-                expected_revision=expected_revision,
-                subject=subject,
-            )
+            replace = anchor.other
         else:
             where = (anchor or Last()).position()
-            kernel.prog_attach(
-                program,
-                index,
-                attach_type,
-                flags=where.flags,
-                relative=where.relative,
-                expected_revision=expected_revision,
-                subject=subject,
-            )
+            flags, relative = where.flags, where.relative
+        kernel.prog_attach(
+            program,
+            index,
+            attach_type,
+            flags=flags,
+            relative=relative,
+            replace=replace,
+            expected_revision=expected_revision,
+            subject=subject,
+        )
     except BaseException:
         undo.leak()
         raise

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import errno
 from enum import Enum
 from typing import TYPE_CHECKING
 
 from attrs import field, frozen
 
-from aiobpf.errors import KernelError, SpecError
-from aiobpf.kernel.interfaces import find_interface, no_interface
-from aiobpf.link.chain import attach_in_chain, check_anchor
+from aiobpf.errors import SpecError
+from aiobpf.link.chain import attach_in_chain, attach_type_of, check_anchor
 from aiobpf.link.interface import make_link_in_namespace, netns_name
 from aiobpf.uapi import AttachType
 
@@ -68,38 +66,25 @@ class Netkit:
     async def attach_program(self, program: Program) -> Link:
         """Raises KernelError (ENODEV with the interfaces that there are, ESTALE, EEXIST), SpecError for what is no
         primary netkit device, NotSupportedError before 6.7 or without CONFIG_NETKIT."""
-        loaded_for = None if program.spec is None else program.spec.attach_type
-        attach_type = loaded_for if self.end is None else _ATTACH_TYPES[self.end]
-        if attach_type not in _ATTACH_TYPES.values():
+        chosen = None if self.end is None else _ATTACH_TYPES[self.end]
+        attach_type = attach_type_of(program, chosen, _ATTACH_TYPES.values())
+        if attach_type is None:
             raise SpecError(
                 f"program {program.name!r} does not say which end it is for: Netkit({self.interface!r}, 'peer'), for "
                 "instance"
             )
-        assert attach_type is not None
-        chosen = attach_type
         return await make_link_in_namespace(
-            self, self.netns, program, lambda program, namespace: self._attach(program, namespace, chosen)
+            self, self.netns, program, lambda program, namespace: self._attach(program, namespace, attach_type)
         )
 
     def _attach(self, program: Program, namespace: NetNamespace, attach_type: AttachType) -> Attachment:
-        subject = f"program {program.name!r} on interface {self.interface!r} ({attach_type.name})"
-        try:
-            return attach_in_chain(
-                program,
-                namespace,
-                find_interface(self.interface),
-                attach_type,
-                anchor=self.anchor,
-                expected_revision=self.expected_revision,
-                has_link=self.link,
-                since="6.7",
-                subject=subject,
-            )
-        except KernelError as error:
-            if error.errno == errno.ENODEV:
-                raise no_interface(self.interface) from error
-            if error.errno == errno.ENXIO:
-                raise SpecError(f"{subject}: {self.interface!r} is no netkit device") from error
-            if error.errno == errno.EACCES:
-                raise SpecError(f"{subject}: {self.interface!r} is the peer: programs go into the primary") from error
-            raise
+        return attach_in_chain(
+            program,
+            namespace,
+            self.interface,
+            attach_type,
+            anchor=self.anchor,
+            expected_revision=self.expected_revision,
+            has_link=self.link,
+            since="6.7",
+        )

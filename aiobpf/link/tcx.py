@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import errno
 from typing import TYPE_CHECKING
 
 from attrs import field, frozen
 
-from aiobpf.errors import KernelError, SpecError
-from aiobpf.kernel.interfaces import find_interface, no_interface
-from aiobpf.link.chain import attach_in_chain, check_anchor
+from aiobpf.errors import SpecError
+from aiobpf.link.chain import attach_in_chain, attach_type_of, check_anchor
 from aiobpf.link.direction import Direction
 from aiobpf.link.interface import make_link_in_namespace, netns_name
 from aiobpf.uapi import AttachType
@@ -62,35 +60,25 @@ class Tcx:
     async def attach_program(self, program: Program) -> Link:
         """Raises KernelError (ENODEV with the interfaces that there are, ESTALE, EEXIST), SpecError, NotSupportedError
         before 6.6."""
-        if self.direction is not None:
-            attach_type = _ATTACH_TYPES[self.direction]
-        else:
-            loaded_for = None if program.spec is None else program.spec.attach_type
-            if loaded_for not in _ATTACH_TYPES.values():
-                raise SpecError(
-                    f"program {program.name!r} does not say which direction it is for: Tcx({self.interface!r}, "
-                    "'ingress'), for instance"
-                )
-            assert loaded_for is not None
-            attach_type = loaded_for
+        chosen = None if self.direction is None else _ATTACH_TYPES[self.direction]
+        attach_type = attach_type_of(program, chosen, _ATTACH_TYPES.values())
+        if attach_type is None:
+            raise SpecError(
+                f"program {program.name!r} does not say which direction it is for: Tcx({self.interface!r}, "
+                "'ingress'), for instance"
+            )
         return await make_link_in_namespace(
             self, self.netns, program, lambda program, namespace: self._attach(program, namespace, attach_type)
         )
 
     def _attach(self, program: Program, namespace: NetNamespace, attach_type: AttachType) -> Attachment:
-        try:
-            return attach_in_chain(
-                program,
-                namespace,
-                find_interface(self.interface),
-                attach_type,
-                anchor=self.anchor,
-                expected_revision=self.expected_revision,
-                has_link=self.link,
-                since="6.6",
-                subject=f"program {program.name!r} on interface {self.interface!r} ({attach_type.name})",
-            )
-        except KernelError as error:
-            if error.errno == errno.ENODEV:
-                raise no_interface(self.interface) from error
-            raise
+        return attach_in_chain(
+            program,
+            namespace,
+            self.interface,
+            attach_type,
+            anchor=self.anchor,
+            expected_revision=self.expected_revision,
+            has_link=self.link,
+            since="6.6",
+        )
