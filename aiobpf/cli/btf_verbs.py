@@ -12,7 +12,7 @@ from aiobpf.cli.choices import suggestion
 from aiobpf.cli.formats import Column
 from aiobpf.cli.listing import print_facts, print_json, print_table
 from aiobpf.cli.object_facts import declaration, type_counts
-from aiobpf.cli.object_uses import read_uses
+from aiobpf.cli.object_uses import held_in_short, read_uses
 from aiobpf.errors import BtfError, SpecError
 from aiobpf.kernel import ObjectKind
 from aiobpf.kernel.worker import in_worker
@@ -54,9 +54,7 @@ async def list_btf(options: argparse.Namespace) -> None:
     if options.json:
         print_json(found)
         return
-    rows = [
-        {**each, "held by": " ".join(f"{held['command']}({held['pid']})" for held in each["held_by"])} for each in found
-    ]
+    rows = [{**each, "held by": held_in_short(each)} for each in found]
     print_table(_COLUMNS, rows, empty="there is no BTF")
 
 

@@ -10,7 +10,7 @@ import attrs
 
 from aiobpf.cli.formats import Column
 from aiobpf.cli.listing import print_facts, print_json, print_table
-from aiobpf.cli.object_uses import Uses, read_uses
+from aiobpf.cli.object_uses import Uses, held_by_lines, held_in_short, read_uses
 from aiobpf.cli.selecting import select_link
 from aiobpf.errors import BpfError, NoSuchObjectError
 from aiobpf.kernel import ObjectKind
@@ -53,7 +53,7 @@ async def list_links(options: argparse.Namespace) -> None:
             **each,
             "program": f"{each['program_id']} {each['program_name'] or ''}" if each["program_id"] else "",
             "cookie": each.get("cookie") or None,
-            "held by": " ".join(f"{held['command']}({held['pid']})" for held in each["held_by"]),
+            "held by": held_in_short(each),
         }
         for each in found
     ]
@@ -161,7 +161,7 @@ async def show(options: argparse.Namespace) -> None:
         print_json(facts)
         return
     told = {name: value for name, value in facts.items() if name not in {"id", "type"}}
-    told["held_by"] = [f"{each['command']} (pid {each['pid']})" for each in facts["held_by"]]
+    told["held_by"] = held_by_lines(facts)
     print_facts(f"link {facts['id']}: {facts['type']}", told)
 
 

@@ -11,7 +11,7 @@ from aiobpf.cli.elements import key_json, parse_element, parse_key, value_json
 from aiobpf.cli.formats import Column, cell
 from aiobpf.cli.listing import print_facts, print_json, print_table
 from aiobpf.cli.object_facts import declaration, map_flags
-from aiobpf.cli.object_uses import Uses, read_uses
+from aiobpf.cli.object_uses import Uses, held_by_lines, held_in_short, read_uses
 from aiobpf.cli.selecting import select_map
 from aiobpf.errors import BpfError, MapKeyError, SpecError
 from aiobpf.kernel import ObjectKind
@@ -55,7 +55,7 @@ async def list_maps(options: argparse.Namespace) -> None:
             "value": each["value_size"],
             "entries": each["max_entries"],
             "memory": each["memlock"],
-            "held by": " ".join(f"{held['command']}({held['pid']})" for held in each["held_by"]),
+            "held by": held_in_short(each),
         }
         for each in found
     ]
@@ -94,7 +94,7 @@ async def show(options: argparse.Namespace) -> None:
         print_json(facts)
         return
     told = {name: value for name, value in facts.items() if name not in {"id", "name", "type"}}
-    told["held_by"] = [f"{each['command']} (pid {each['pid']})" for each in facts["held_by"]]
+    told["held_by"] = held_by_lines(facts)
     told["used_by"] = [f"program {each['id']} {each['name']}" for each in facts["used_by"]]
     print_facts(f"map {facts['id']} {facts['name']}: {facts['type']}", told)
 

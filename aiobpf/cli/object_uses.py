@@ -38,6 +38,16 @@ class Uses:
         }
 
 
+def held_in_short(facts: Mapping[str, Any]) -> str:
+    """The processes of `Uses.facts` for a cell of a table."""
+    return " ".join(f"{each['command']}({each['pid']})" for each in facts["held_by"])
+
+
+def held_by_lines(facts: Mapping[str, Any]) -> list[str]:
+    """The processes of `Uses.facts`, a line each."""
+    return [f"{each['command']} (pid {each['pid']})" for each in facts["held_by"]]
+
+
 async def read_uses() -> Uses:
     """Every bpffs that is mounted, and every process that one may look into; what cannot be read is left out."""
     found: dict[Key, list[str]] = defaultdict(list)

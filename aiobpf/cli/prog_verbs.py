@@ -15,7 +15,7 @@ from aiobpf.btf import LINE
 from aiobpf.cli.code_text import print_code
 from aiobpf.cli.formats import Column, duration, printable
 from aiobpf.cli.listing import print_facts, print_json, print_table
-from aiobpf.cli.object_uses import Uses, read_uses
+from aiobpf.cli.object_uses import Uses, held_by_lines, held_in_short, read_uses
 from aiobpf.cli.selecting import select_program
 from aiobpf.cli.styled import make_printer
 from aiobpf.errors import BpfError, NoSuchObjectError
@@ -73,15 +73,11 @@ async def list_programs(options: argparse.Namespace) -> None:
             "memory": each["memlock"],
             "maps": each["map_ids"],
             "runs": each["runs"] or None,
-            "held by": _held(each),
+            "held by": held_in_short(each),
         }
         for each in found
     ]
     print_table(_COLUMNS, rows, empty="no program is loaded")
-
-
-def _held(facts: dict[str, Any]) -> str:
-    return " ".join(f"{each['command']}({each['pid']})" for each in facts["held_by"])
 
 
 async def _facts(program: Program, uses: Uses) -> dict[str, Any]:
@@ -128,7 +124,7 @@ async def show(options: argparse.Namespace) -> None:
         **{name: value for name, value in facts.items() if name not in {"id", "name", "type", "map_ids", "held_by"}},
         "maps": [f"{each['id']} {each['name']}" for each in maps],
         "functions": [f"{each['name']} ({each['bytes']} bytes of machine code)" for each in functions],
-        "held_by": [f"{each['command']} (pid {each['pid']})" for each in facts["held_by"]],
+        "held_by": held_by_lines(facts),
     }
     print_facts(f"program {facts['id']} {facts['name']}: {facts['type']}", told)
 
