@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 from enum import Enum
 from typing import TYPE_CHECKING
 
 from attrs import field, frozen
 
-from aiobpf.errors import SpecError
+from aiobpf.errors import KernelError, SpecError
 from aiobpf.link.chain import attach_in_chain, attach_type_of, check_anchor
 from aiobpf.link.interface import make_link_in_namespace, netns_name
 from aiobpf.uapi import AttachType
@@ -78,13 +79,21 @@ class Netkit:
         )
 
     def _attach(self, program: Program, namespace: NetNamespace, attach_type: AttachType) -> Attachment:
-        return attach_in_chain(
-            program,
-            namespace,
-            self.interface,
-            attach_type,
-            anchor=self.anchor,
-            expected_revision=self.expected_revision,
-            has_link=self.link,
-            since="6.7",
-        )
+        try:
+            return attach_in_chain(
+                program,
+                namespace,
+                self.interface,
+                attach_type,
+                anchor=self.anchor,
+                expected_revision=self.expected_revision,
+                has_link=self.link,
+                since="6.7",
+            )
+        except KernelError as error:
+            subject = f"program {program.name!r} on interface {self.interface!r} ({attach_type.name})"
+            if error.errno == errno.ENXIO:
+                raise SpecError(f"{subject}: {self.interface!r} is no netkit device") from error
+            if error.errno == errno.EACCES:
+                raise SpecError(f"{subject}: {self.interface!r} is the peer: programs go into the primary") from error
+            raise
