@@ -1,4 +1,7 @@
-"""The one C unit: what Python cannot say. It knows no policy, returns -errno, and lets go of the GIL around each call.
+"""The C units: what Python cannot say. They know no policy.
+
+The functions return -errno, and let go of the GIL around each call. The types in `_objects` are those of which a
+program makes millions a second.
 
 `ffi` and `lib` are cffi's; the types of every function are in ``_lib.pyi``, the reasons in the C files beside it.
 """
