@@ -1,36 +1,34 @@
-"""``python -m benchmarks``: measure, print, write."""
+"""``python -m benchmarks``: measure each part of the page, print it, write it."""
 
 from __future__ import annotations
 
 import argparse
-import json
-import os
 import sys
-from functools import partial
+import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
-import anyio
 from attrs import evolve
 
-import aiobpf
-from benchmarks.environment import describe
-from benchmarks.peers.build import build_all
-from benchmarks.report import as_json, markdown, write_document
-from benchmarks.run import Run, choose_cpus, names_of, own_programs
+from benchmarks.beside_peers import BESIDE_PEERS
+from benchmarks.page import Options, data_of, folder_of, read_data, write_data, write_part
 from benchmarks.sizes import FULL, QUICK
-from benchmarks.workload import Workload, workload_spec
-
-if TYPE_CHECKING:
-    from benchmarks.samples import Result
 
 HERE = Path(__file__).parent
-DOCUMENT = HERE.parent / "docs" / "performance.md"
+PAGE = HERE.parent / "docs" / "performance.md"
+PARTS = {part.name: part for part in (BESIDE_PEERS,)}
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--json", type=Path, default=HERE / "results.json", help="where all samples go")
+    parser.add_argument(
+        "--json",
+        type=Path,
+        help="where all samples go, and what --render reads; by default beside the page, and where a run leaves the "
+        "page alone benchmarks/results.json",
+    )
+    parser.add_argument("--page", type=Path, help="the document to write, whatever the run left out")
+    parser.add_argument("--part", action="append", choices=sorted(PARTS), help="only this part of the page; repeatable")
+    parser.add_argument("--render", action="store_true", help="measure nothing: write the page anew from its JSON")
     parser.add_argument("--quick", action="store_true", help="tiny sizes, to see that everything runs; no document")
     parser.add_argument(
         "--only", action="append", default=[], metavar="CASE", help="only cases that begin so; no document"
@@ -40,37 +38,33 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-async def measure(options: argparse.Namespace) -> tuple[dict[str, Result], dict[str, Any]]:
-    """The results by key, and all that there is to know about the run."""
-    sizes = QUICK if options.quick else FULL
-    if options.rounds:
-        sizes = evolve(sizes, rounds=options.rounds, loads=options.rounds)
-    built, unbuilt = ([], {}) if options.no_peers else build_all()
-    for name, reason in unbuilt.items():
-        print(f"{name} is not measured: {reason}", file=sys.stderr)
-    side_cpu, harness_cpu = choose_cpus()
-    environment = describe(side_cpu, harness_cpu)
-    os.sched_setaffinity(0, {harness_cpu})
-    results: dict[str, Result] = {}
-    async with aiobpf.load(workload_spec(sizes.scan_entries)) as collection:
-        run = Run([*own_programs(), *built], Workload(collection), sizes, side_cpu)
-        for result in run.run(options.only):
-            results[result.key] = result
-            medians = {entrant: result.spread(entrant) for entrant in result.samples}
-            shown = ", ".join(f"{entrant} {spread.median:,.0f}" for entrant, spread in medians.items() if spread)
-            print(f"{result.title}: {shown} {result.failures or ''}", file=sys.stderr)
-    environment["load_after"] = os.getloadavg()[0]
-    return results, {"environment": environment, "sides": names_of(run.hellos), "unbuilt": unbuilt}
+def options_of(given: argparse.Namespace) -> Options:
+    """What the command line asks to be measured."""
+    sizes = QUICK if given.quick else FULL
+    if given.rounds:
+        sizes = evolve(sizes, rounds=given.rounds, loads=given.rounds)
+    return Options(sizes, is_quick=given.quick, only=given.only, has_peers=not given.no_peers)
 
 
 def main(arguments: list[str] | None = None) -> int:
-    options = parse(sys.argv[1:] if arguments is None else arguments)
-    results, about = anyio.run(partial(measure, options))
-    text = markdown(results, about)
-    print(text)
-    options.json.write_text(json.dumps(as_json(results, about), indent=1) + "\n", encoding="utf-8")
-    if not (options.quick or options.only or options.no_peers):
-        write_document(DOCUMENT, text)
+    given = parse(sys.argv[1:] if arguments is None else arguments)
+    options = options_of(given)
+    is_whole = not (options.is_quick or options.only or not options.has_peers)
+    page = given.page or (PAGE if is_whole else None)
+    data = given.json or (data_of(page) if page else HERE / "results.json")
+    found = read_data(data)
+    for part in [PARTS[name] for name in given.part or PARTS]:
+        if not given.render:
+            began = time.monotonic()
+            found[part.name] = part.measure(options)
+            print(f"the {part.name} took {time.monotonic() - began:.0f} s", file=sys.stderr)
+            write_data(data, found)
+        elif part.name not in found:
+            raise SystemExit(f"{data} has no {part.name}")
+        text = part.render(found[part.name], folder_of(page or HERE / ".work" / PAGE.name))
+        print(text)
+        if page is not None:
+            write_part(page, part.name, text)
     return 0
 
 

@@ -1,4 +1,4 @@
-"""Results as text: the tables of docs/performance.md, and JSON."""
+"""The results as text: tables of the page."""
 
 from __future__ import annotations
 
@@ -6,43 +6,24 @@ import re
 import statistics
 from typing import TYPE_CHECKING, Any
 
-from attrs import asdict
-
 from benchmarks.cases.case import AIOBPF, AYA, CILIUM, LIBBPF
 from benchmarks.cases.imports import OURS
 from benchmarks.cases.objects import LOAD, OPEN
 from benchmarks.cases.rings import NUMPY
+from benchmarks.tables import duration, table
 from benchmarks.targets import TARGETS, bytes_an_instruction, rss_kib
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from benchmarks.samples import Result
     from benchmarks.targets import Comparison
-
-BEGIN = "<!-- results: begin; written by `python -m benchmarks` -->"
-END = "<!-- results: end -->"
 
 FOLDERS = re.compile(r"(?<!\S)/(?:[^\s/]+/)+")
 """What a peer's words say of this machine: the folders of a path."""
 
 REFERENCE = {"ring-64": NUMPY, "ring-512": NUMPY, "import": OURS}
 """The entrant that the others are compared with, where it is not plainly aiobpf."""
-
-
-def duration(ns: float) -> str:
-    """In a unit that leaves one to three digits before the point."""
-    for unit, size in (("s", 1e9), ("ms", 1e6), ("us", 1e3)):
-        if ns >= size:
-            return f"{ns / size:.3g} {unit}"
-    return f"{ns:.3g} ns"
-
-
-def table(head: list[str], rows: list[list[str]]) -> str:
-    """Of Markdown; all but the first column to the right."""
-    lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 def markdown(results: Mapping[str, Result], about: Mapping[str, Any]) -> str:
@@ -128,7 +109,7 @@ def _case(result: Result) -> str:
     if has_cpu:
         head.append("CPU time, the same")
     head += [{"rss_kib": "RSS grows by", "anonymous_kib": "anonymous", "p99_ns": "p99"}.get(key, key) for key in extra]
-    return table(head, [row + [""] * (len(head) - len(row)) for row in rows])
+    return table(head, rows)
 
 
 def _more(result: Result, entrant: str, key: str) -> str:
@@ -152,21 +133,3 @@ def _group(members: Mapping[str, Result]) -> str:
     head = ["object", "aiobpf", *[cell for peer in present for cell in (peer, "aiobpf / it")]]
     text = table(head, rows)
     return text + ("\n\nFailures:\n\n" + "\n".join(notes) if notes else "")
-
-
-def write_document(path: Path, text: str) -> None:
-    """Replace what is between the markers of the document at *path*; ValueError if it has none."""
-    document = path.read_text(encoding="utf-8")
-    start, end = document.find(BEGIN), document.find(END)
-    if start < 0 or end < start:
-        raise ValueError(f"{path.name} has no place for the results: {BEGIN} ... {END}")
-    path.write_text(f"{document[: start + len(BEGIN)]}\n\n{text}\n\n{document[end:]}", encoding="utf-8")
-
-
-def as_json(results: Mapping[str, Result], about: Mapping[str, Any]) -> dict[str, Any]:
-    """All samples, nothing summed up but the targets."""
-    verdicts = []
-    for target in TARGETS:
-        found = target.compare(results)
-        verdicts.append({"target": asdict(target), "found": None if found is None else asdict(found)})
-    return {**about, "targets": verdicts, "cases": {key: asdict(result) for key, result in results.items()}}

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import statistics
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from attrs import frozen
+from attrs import asdict, frozen
 
 from benchmarks.cases.case import AIOBPF, AYA, BCC, CILIUM, LIBBPF
 from benchmarks.cases.imports import OURS, PLAIN
@@ -147,6 +147,12 @@ TARGETS = (
 
 RSS_BOUND_KIB = 8 * 1024
 FOOTPRINT_BOUND = 64.0
+
+
+def verdicts(results: Mapping[str, Result]) -> list[dict[str, Any]]:
+    """Every target and what was found, for JSON."""
+    found = [(target, target.compare(results)) for target in TARGETS]
+    return [{"target": asdict(target), "found": None if each is None else asdict(each)} for target, each in found]
 
 
 def rss_kib(results: Mapping[str, Result]) -> Comparison | None:

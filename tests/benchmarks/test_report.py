@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,14 +11,14 @@ from benchmarks.cases.case import AIOBPF, CILIUM, LIBBPF
 from benchmarks.cases.objects import FOOTPRINT, OPEN
 from benchmarks.cases.rings import NUMPY
 from benchmarks.commands import decode, encode
-from benchmarks.report import BEGIN, END, as_json, duration, markdown, write_document
+from benchmarks.report import markdown
 from benchmarks.samples import Result, Sample, Spread, geometric_mean
 from benchmarks.stopwatch import Stopwatch, percentiles
-from benchmarks.targets import TARGETS, Target, bytes_an_instruction, rss_kib
+from benchmarks.tables import duration
+from benchmarks.targets import TARGETS, Target, bytes_an_instruction, rss_kib, verdicts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
 ABOUT = {
     "environment": {
@@ -108,6 +107,14 @@ def test_what_was_not_measured_has_no_verdict() -> None:
     assert bytes_an_instruction({}) is None
 
 
+def test_every_target_is_told_in_json() -> None:
+    told = verdicts({"lookup": result("lookup", {AIOBPF: [30], CILIUM: [20]})})
+    assert len(told) == len(TARGETS)
+    (found,) = [each["found"] for each in told if each["target"]["key"] == "lookup"]
+    assert found["value"] == pytest.approx(1.5)
+    assert [each["found"] for each in told if each["target"]["key"] != "lookup"] == [None] * (len(TARGETS) - 1)
+
+
 def test_bytes_an_instruction_are_over_all_instructions() -> None:
     results = {}
     for name, size, count in (("a", 100.0, 10.0), ("b", 20.0, 90.0)):
@@ -123,17 +130,6 @@ def test_durations_have_a_unit_that_fits() -> None:
     assert [duration(ns) for ns in (3.25, 1500, 2.5e6, 3e9)] == ["3.25 ns", "1.5 us", "2.5 ms", "3 s"]
 
 
-def test_the_document_keeps_what_is_around_the_results(tmp_path: Path) -> None:
-    document = tmp_path / "performance.md"
-    document.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
-    write_document(document, "new")
-    write_document(document, "newer")
-    assert document.read_text() == f"before\n{BEGIN}\n\nnewer\n\n{END}\nafter\n"
-    document.write_text("no place")
-    with pytest.raises(ValueError, match=r"performance\.md has no place"):
-        write_document(document, "new")
-
-
 def test_tables_name_the_missing_and_the_missed() -> None:
     results = {
         "ring-64": result("ring-64", {NUMPY: [20], LIBBPF: [10], CILIUM: [None]}),
@@ -147,12 +143,6 @@ def test_tables_name_the_missing_and_the_missed() -> None:
     assert "| a | 20 ns | 10 ns | 2.00 |" in text
     widths = {line.count("|") for line in text.partition("## The title")[2].splitlines() if line.startswith("|")}
     assert len(widths) <= 2  # one table of the case, one of the objects; no row is shorter than its head
-
-
-def test_json_has_every_sample() -> None:
-    made = json.loads(json.dumps(as_json({"ring-64": result("ring-64", {NUMPY: [20, None]})}, ABOUT)))
-    assert made["cases"]["ring-64"]["samples"][NUMPY] == [{"ns": 20, "cpu_ns": 40, "more": {}}, None]
-    assert len(made["targets"]) == len(TARGETS)
 
 
 def test_commands_go_there_and_back() -> None:
