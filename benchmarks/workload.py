@@ -43,6 +43,9 @@ class Workload:
     def fd(self, name: str) -> int:
         return self._maps[name].fileno()
 
+    def map(self, name: str) -> Map:
+        return self._maps[name]
+
     def submit(self, size: int, count: int) -> int:
         """Submit *count* records of *size* bytes; the sum of their sequence numbers."""
         first = self._next

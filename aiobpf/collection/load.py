@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from aiobpf.spec import ProgramSpec
 
 _METADATA = "bpf_metadata_"
+_STREAMED = frozenset({MapType.RINGBUF, MapType.PERF_EVENT_ARRAY})
 
 
 @frozen
@@ -199,6 +200,11 @@ def load_collection(source: CollectionSpec | str | PathLike[str] | bytes, plan: 
     except BaseException:
         loaded.undo()
         raise
+    if any(map_spec.type in _STREAMED for map_spec in spec.maps.values()):
+        # `Collection.stream` would do this in the event loop's thread, and hold it for 40 ms: here is the worker. What
+        # cannot be imported (any more) is told where it is asked for.
+        with contextlib.suppress(ImportError):
+            import aiobpf.stream  # noqa: F401
     return loaded
 
 
