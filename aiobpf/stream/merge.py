@@ -70,7 +70,12 @@ class Merged(Scoped):
         self._is_finishing = False
         self._is_reading = False
         self._first = 0
-        self._turn: list[EventStream[Any]] = []
+        self._turn: list[int] = []
+        self._asks_all = True
+        self._by_fd: dict[int, int] = {}
+        self._unread: set[int] = set()
+        """The places of streams that have more than was taken of them."""
+        self._until_all = 0
         self._events: Iterator[Any] = iter(())
         self._stream = streams[0]
         self._pauses = 0
@@ -107,11 +112,14 @@ class Merged(Scoped):
         intervals = [stream._flush_interval for stream in self.streams if stream._flush_interval is not None]
         for stream in self.streams:
             stream._is_reading = True  # by this
+        self._by_fd = {source.fileno(): index for index, source in enumerate(sources)}
+        keeps_ready = all(source.keeps_ready for source in sources)
+        self._asks_all = not keeps_ready or self._order is not None
         # An epoll set of epoll sets or perf events consumes their readiness as its members do.
         self._ready = readiness(
             epoll.fileno(),
-            self._has_data,
-            keeps_ready=all(source.keeps_ready for source in sources),
+            self._has_data if self._asks_all else self._is_announced,
+            keeps_ready=keeps_ready,
             interval=min(intervals, default=None),
         )
         return self
@@ -164,8 +172,8 @@ class Merged(Scoped):
             for event in self._events:
                 return self._stream, event
             self._most = EVENTS_A_TURN
-            stream, batch = await self._next_batch()
-            self._stream, self._events = stream, iter(batch)
+            index, batch = await self._next_batch()
+            self._stream, self._events = self.streams[index], iter(batch)
 
     def batches(self) -> MergedBatches:
         """Iterate pairs of a stream and a `Batch`. SpecError with *order_by*: an order is one of events."""
@@ -197,17 +205,18 @@ class Merged(Scoped):
         if order.held_s is not None and not self._has_data():
             await self._open_or_raise().pause(order.held_s)
             return
-        pair: tuple[EventStream[Any], Batch[Any]] | None = await self._next_batch()
+        pair: tuple[int, Batch[Any]] | None = await self._next_batch()
         while True:
             if pair is not None:
-                order.add(self.streams.index(pair[0]), pair[1])
+                order.add(*pair)
             if not self._turn:
                 return
             pair = self._take_one()
 
     # --- one batch ----------------------------------------------------------------------------------------------------
 
-    async def _next_batch(self) -> tuple[EventStream[Any], Batch[Any]]:
+    async def _next_batch(self) -> tuple[int, Batch[Any]]:
+        """The place of a stream, and its batch."""
         if self._is_reading:
             raise StreamBusyError("the merged stream is being read by another task")
         if self._is_closed:
@@ -218,7 +227,7 @@ class Merged(Scoped):
         finally:
             self._is_reading = False
 
-    async def _read(self, ready: Readiness) -> tuple[EventStream[Any], Batch[Any]]:
+    async def _read(self, ready: Readiness) -> tuple[int, Batch[Any]]:
         while not self._is_closed:
             while self._turn:
                 pair = self._take_one()
@@ -226,7 +235,7 @@ class Merged(Scoped):
                     self._pauses = 0
                     return pair
             # A round is over: the event loop has its turn before anything of the next one is taken.
-            if self._has_data():
+            if found := self._look():
                 if self._pauses:
                     await ready.pause(min(FIRST_PAUSE_S * 2 ** min(self._pauses - 1, 16), LONGEST_PAUSE_S))
                     if self._is_finishing and self._pauses * LONGEST_PAUSE_S > FINISH_PATIENCE_S:
@@ -234,42 +243,65 @@ class Merged(Scoped):
                 else:
                     await ready.checkpoint()
                 self._pauses += 1  # unless a batch comes of it, all that is there is still being written
-                self._begin_round()
+                self._begin_round(found)
             elif self._is_finishing:
                 break
             elif await ready.wait():
-                for stream in self.streams:
-                    source = stream._source
-                    if source is not None and source.has_data():
-                        stream._stats.wake_ups += 1
+                for index in self._look():
+                    self.streams[index]._stats.wake_ups += 1
+            else:
+                self._until_all = 0  # nobody announced anything: look for what came all the same
         raise StopAsyncIteration
 
-    def _begin_round(self) -> None:
-        count = len(self.streams)
-        self._turn = [self.streams[(self._first - index) % count] for index in range(count)]
-        self._first = (self._first + 1) % count
+    def _look(self) -> set[int]:
+        """The places of the streams that have events.
 
-    def _take_one(self) -> tuple[EventStream[Any], Batch[Any]] | None:
+        The kernel tells which ones it woke us for: with 64 streams, asking each of them costs far more than reading the
+        one that has an event. What nobody announces (BPF_RB_NO_WAKEUP) shows only when a stream is asked, so now and
+        then all are: once in as many looks as there are streams, and the cost of a look does not grow with them.
+        """
+        if self._epoll is None:
+            return set()
+        self._until_all -= 1
+        if self._asks_all or self._is_finishing or self._until_all < 0:
+            self._until_all = len(self.streams)
+            self._unread = {index for index, stream in enumerate(self.streams) if _has_events(stream)}
+            return self._unread
+        announced = {self._by_fd[fd] for fd, _ in self._epoll.poll(0, len(self.streams))}
+        return announced | self._unread
+
+    def _is_announced(self) -> bool:
+        return bool(self._unread) or (self._epoll is not None and bool(self._epoll.poll(0, 1)))
+
+    def _begin_round(self, found: set[int]) -> None:
+        """A turn for each stream in *found*, beginning with another one than the last time."""
+        first, count = self._first, len(self.streams)
+        self._turn = sorted(found, key=lambda index: (first - index) % count)
+        self._first = (first + 1) % count
+
+    def _take_one(self) -> tuple[int, Batch[Any]] | None:
         """The batch of the next stream of this round; None if it has none."""
-        stream = self._turn.pop()
+        index = self._turn.pop()
+        self._unread.discard(index)
+        stream = self.streams[index]
         source = stream._source
         if source is None:  # closed by somebody
             return None
         stream._give_back_events()
         if not stream._segments and source.has_data():
             stream._drain(source, min(stream._batch_records, self._most), stream._batch_bytes)
-        if not stream._segments:
+        segments = len(stream._segments)
+        if segments > 1 or source.has_data():
+            # What is left in the ring is not announced again: its producers wake nobody before the reader caught up.
+            self._unread.add(index)
+        if not segments:
             return None
-        if isinstance(stream._segments[0], CodecError) or len(stream._segments) > 1:
-            self._turn.append(stream)  # what is around a record that is too short belongs to this turn
-        return stream, stream._pop()
+        if isinstance(stream._segments[0], CodecError) or segments > 1:
+            self._turn.append(index)  # what is around a record that is too short belongs to this turn
+        return index, stream._pop()
 
     def _has_data(self) -> bool:
-        for stream in self.streams:
-            source = stream._source
-            if stream._segments or (source is not None and source.has_data()):
-                return True
-        return False
+        return any(map(_has_events, self.streams))
 
     def _open_or_raise(self) -> Readiness:
         if self._ready is None:
@@ -297,4 +329,10 @@ class MergedBatches:
     async def __anext__(self) -> tuple[EventStream[Any], Batch[Any]]:
         merged = self._merged
         merged._most = ALL
-        return await merged._next_batch()
+        index, batch = await merged._next_batch()
+        return merged.streams[index], batch
+
+
+def _has_events(stream: EventStream[Any]) -> bool:
+    source = stream._source
+    return bool(stream._segments) or (source is not None and source.has_data())

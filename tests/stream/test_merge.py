@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import threading
 import time
@@ -17,10 +18,11 @@ from hypothesis import strategies as st
 import aiobpf
 from aiobpf.errors import ClosedError, CodecError, SpecError, StreamBusyError
 from aiobpf.stream import PerfBuffer, RingBuffer, merge
+from aiobpf.stream.ring_source import RingSource
 from aiobpf.stream.time_order import Order, TimeOrder
 from aiobpf.uapi import MapType
 
-from .conftest import EVENT, FIXED
+from .conftest import EVENT, FIXED, NO_WAKEUP
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -93,6 +95,49 @@ async def test_a_stream_that_is_always_full_takes_no_turn_of_63_others(make_prod
             if turns.total() == STREAMS * 10:
                 break
     assert set(turns.values()) == {10}, "ten rounds, in each of them every stream once"
+
+
+@pytest.mark.asyncio
+async def test_a_wake_up_asks_the_stream_that_woke_and_not_all_64(
+    make_producer: Callable[..., Producer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    producers = [make_producer(MapType.RINGBUF, 4096, value_type=EVENT) for _ in range(STREAMS)]
+    asked = 0
+    has_data = RingSource.has_data
+
+    def counted(source: RingSource) -> bool:
+        nonlocal asked
+        asked += 1
+        return has_data(source)
+
+    loop = asyncio.get_running_loop()
+    async with merge(*(RingBuffer(each.map) for each in producers)) as events:
+        monkeypatch.setattr(RingSource, "has_data", counted)
+        for number in range(4 * STREAMS):
+            loop.call_soon(producers[number % STREAMS].submit)
+            with anyio.fail_after(5):
+                stream, event = await anext(events)
+            assert (stream, event.number) == (events.streams[number % STREAMS], number // STREAMS)
+        assert sum(stream.stats.wake_ups for stream in events.streams) == 4 * STREAMS
+    assert asked < 4 * STREAMS * 10
+
+
+@pytest.mark.everywhere
+async def test_events_that_nobody_announces_come_with_those_of_others(rings: list[Producer]) -> None:
+    async with merge(*(RingBuffer(each.map) for each in rings)) as events:
+        seen: Counter[object] = Counter()
+        for number in range(10):
+            rings[0].submit(flags=NO_WAKEUP)
+            rings[1].submit()
+            with anyio.fail_after(5):
+                while seen[events.streams[1]] <= number:
+                    stream, _ = await anext(events)
+                    seen[stream] += 1
+        events.finish()
+        with anyio.fail_after(5):
+            async for stream, _ in events:
+                seen[stream] += 1
+        assert [seen[stream] for stream in events.streams] == [10, 10, 0]
 
 
 @pytest.mark.slow  # not in a VM, where Python takes more than a second for 64 readers
