@@ -10,12 +10,13 @@ from pathlib import Path
 from attrs import evolve
 
 from benchmarks.beside_peers import BESIDE_PEERS
+from benchmarks.growth.part import GROWTH
 from benchmarks.page import Options, data_of, folder_of, read_data, write_data, write_part
 from benchmarks.sizes import FULL, QUICK
 
 HERE = Path(__file__).parent
 PAGE = HERE.parent / "docs" / "performance.md"
-PARTS = {part.name: part for part in (BESIDE_PEERS,)}
+PARTS = {part.name: part for part in (BESIDE_PEERS, GROWTH)}
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:

@@ -9,12 +9,12 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from attrs import field, frozen
+from attrs import frozen
 
 from benchmarks.sizes import FULL, Sizes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
 FORMAT = 1
@@ -27,7 +27,7 @@ class Options:
 
     sizes: Sizes = FULL
     is_quick: bool = False
-    only: tuple[str, ...] = field(default=(), converter=tuple)
+    only: Sequence[str] = ()
     """Cases whose key begins so; all if empty."""
     has_peers: bool = True
 
