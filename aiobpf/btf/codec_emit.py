@@ -169,7 +169,7 @@ class Emitter:
         return self._record(shape, offset)
 
     def _named(self, choice: Choice) -> list[str]:
-        return [self._constant(_names_of(choice.python_type)), "["]
+        return [self._constant(names_of(choice.python_type)), "["]
 
     def _list(self, shape: List, offset: int) -> Pieces:
         element = shape.element
@@ -272,7 +272,8 @@ def _overlapping(leaves: list[Leaf]) -> Iterator[list[Leaf]]:
         yield group
 
 
-def _names_of(python_type: type) -> _Names:
+def names_of(python_type: type) -> dict[int, Any]:
+    """The members of an enum by value, with an item for any number; that of one without a name is itself."""
     if issubclass(python_type, enum.IntFlag):
         return _Flags(python_type)
     return _Names({each.value: each for each in python_type} if issubclass(python_type, enum.Enum) else {})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import sys
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, final, get_origin
 from weakref import WeakKeyDictionary
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     import numpy as np
     from typing_extensions import Buffer
 
+    from aiobpf._native._objects import Layout
     from aiobpf.btf.types import Type
 
 _MAX_PADDED = 1 << 20
@@ -140,6 +142,22 @@ class Codec:
             except struct.error:
                 pass  # one is not inside the buffer
         return [self.decode(view[offset : offset + length]) for offset, length in zip(offsets, lengths, strict=True)]
+
+    @cached_property
+    def event_layout(self) -> Layout | None:
+        """What makes events: a struct's values that are decoded when they are read. See `aiobpf.btf.codec_event`.
+
+        None for values that are of no struct, of a class of the user's, in the other byte order, or too large to fill
+        up one that is cut short.
+        """
+        shape = self._shape
+        if not isinstance(shape, Record) or not shape.is_generated or self.byte_order != sys.byteorder:
+            return None
+        if self.size > _MAX_PADDED:
+            return None
+        from aiobpf.btf.codec_event import event_layout
+
+        return event_layout(shape)
 
     # --- encoding -----------------------------------------------------------------------------------------------------
 

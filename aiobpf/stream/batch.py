@@ -50,10 +50,17 @@ class Batch(Generic[T]):
         return self._count
 
     def __iter__(self) -> Iterator[T]:
-        return iter(self.records())
+        layout = self._event_type.layout
+        if layout is None:
+            return iter(self.records())
+        if self._offsets is not None and self._lengths is not None:
+            return layout.places(self._data, self._offsets, self._lengths)
+        return layout.rows(self._data, self._count)
 
     def records(self) -> list[T]:
         """The events as objects of the stream's type; as bytes where it has none."""
+        if self._event_type.layout is not None:
+            return list(self)
         codec = self._event_type.codec
         if codec is None:
             raw: list[Any] = self.raw()

@@ -11,6 +11,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, Literal, Self, TypedDict, TypeVar, final
 
 from aiobpf._native import ffi
+from aiobpf._native._objects import EventReader
 from aiobpf.errors import ClosedError, CodecError, SpecError, StreamBusyError
 from aiobpf.kernel.fd import OwnedFd, duplicate
 from aiobpf.kernel.info import map_info
@@ -26,7 +27,7 @@ from aiobpf.stream.short_records import batches_of
 from aiobpf.stream.stats import StreamStats
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Coroutine, Iterator, Sequence
 
     from aiobpf.btf import Type
     from aiobpf.stream.source import Drained, Source
@@ -71,7 +72,7 @@ class PerfOptions(StreamOptions, total=False):
     wakeup_events: int
 
 
-class EventStream(Scoped, Generic[T]):
+class EventStream(EventReader, Scoped, Generic[T]):
     """The events of one map, in order: ``async for event in stream``, or ``async for batch in stream.batches()``.
 
     Open from entering ``async with`` (or `open`) until its end (or `aclose`). One task reads at a time; a second one
@@ -219,10 +220,9 @@ class EventStream(Scoped, Generic[T]):
         self._open_or_raise()
         return self
 
-    async def __anext__(self) -> T:
-        for event in self._events:
-            return event
-        return await self._next_event()
+    if TYPE_CHECKING:
+
+        def __anext__(self) -> Coroutine[Any, Any, T]: ...
 
     async def _next_event(self) -> T:
         while True:
@@ -239,7 +239,7 @@ class EventStream(Scoped, Generic[T]):
             self._turn_was_full = len(batch) >= self._turn
             self._current = batch
             try:
-                self._events = self._left = iter(batch.records())
+                self._events = self._left = iter(batch)
             except Exception:  # a class of the user's refused one: that one raises, those around it are still events
                 self._events, self._left = batch.decoding()
             for event in self._events:

@@ -45,7 +45,7 @@ class EventType:
     *minimum* bytes on is one, and what is missing reads as zeros.
     """
 
-    __slots__ = ("codec", "is_open_ended", "minimum", "name", "size")
+    __slots__ = ("codec", "is_open_ended", "layout", "minimum", "name", "size")
 
     def __init__(
         self, name: str, codec: Codec | None, minimum: int | None = None, *, is_open_ended: bool = False
@@ -53,6 +53,8 @@ class EventType:
         """*is_open_ended*: the type ends in a flexible array, which takes what a record has beyond *codec*'s size."""
         self.name = name
         self.codec = codec
+        # What makes events that decode a member when it is read; None where records are decoded whole, or not at all.
+        self.layout = None if codec is None else codec.event_layout
         self.size = codec.size if codec is not None else 0
         self.minimum = self.size if minimum is None else minimum
         self.is_open_ended = is_open_ended

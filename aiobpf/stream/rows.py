@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, Self, TypeVar, 
 
 from attrs import frozen
 
+from aiobpf._native._objects import EventReader
 from aiobpf.errors import ClosedError, CodecError, SpecError, StreamBusyError
 from aiobpf.kernel.fd import OwnedFd
 from aiobpf.kernel.worker import close_in_worker, in_worker
@@ -18,7 +19,7 @@ from aiobpf.uapi import MapType
 
 if TYPE_CHECKING:
     import builtins
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Coroutine, Iterator, Sequence
 
     from aiobpf.btf import Btf, Type
 
@@ -49,7 +50,7 @@ class _Types:
 
 
 @final
-class Rows(Scoped, Generic[T]):
+class Rows(EventReader, Scoped, Generic[T]):
     """One pass of an iterator: ``async for row in rows``, a row for each record that the program wrote.
 
     *source* is a link of `Iter` or a descriptor (BPF_ITER_CREATE), which this owns from here on. *type* says what a row
@@ -106,7 +107,7 @@ class Rows(Scoped, Generic[T]):
         self._reader: RowReader | None = None
         self._is_reading = False
         self._has_more = True
-        self._rows: Iterator[T] = iter(())
+        self._events = iter(())
         self.count = 0
         """Rows read so far."""
 
@@ -143,12 +144,15 @@ class Rows(Scoped, Generic[T]):
         self._open_or_raise()
         return self
 
-    async def __anext__(self) -> T:
-        for row in self._rows:
-            return row
+    if TYPE_CHECKING:
+
+        def __anext__(self) -> Coroutine[Any, Any, T]: ...
+
+    async def _next_event(self) -> T:
         while True:
-            self._rows = iter(await self._next_batch())
-            for row in self._rows:
+            rows: Iterator[T] = iter(await self._next_batch())
+            self._events = rows
+            for row in rows:
                 return row
 
     def batches(self) -> RowBatches[T]:
