@@ -38,7 +38,8 @@ async def _measure(options: Options) -> dict[str, Any]:
     results: dict[str, Result] = {}
     try:
         async with aiobpf.load(workload_spec(options.sizes.scan_entries)) as collection:
-            run = Run([*own_programs(), *built], Workload(collection), options.sizes, side_cpu)
+            cpus = side_cpu, harness_cpu
+            run = Run([*own_programs(), *built], Workload(collection), options.sizes, cpus)
             for result in run.run(options.only):
                 results[result.key] = result
                 _tell(result)
@@ -67,7 +68,7 @@ def measure(options: Options) -> dict[str, Any]:
 
 def render(data: Mapping[str, Any], plots: Path) -> str:
     """The tables; the plots go to *plots*."""
-    return markdown(from_json(data["cases"]), data)
+    return markdown(from_json(data["cases"]), data, plots)
 
 
 BESIDE_PEERS = Part("results", measure, render)

@@ -8,13 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks.cases.case import AIOBPF, AYA, CILIUM, LIBBPF
 from benchmarks.cases.imports import OURS
+from benchmarks.cases.live import LIVE
 from benchmarks.cases.objects import LOAD, OPEN
 from benchmarks.cases.rings import NUMPY
+from benchmarks.report_live import live_parts
 from benchmarks.tables import duration, table
 from benchmarks.targets import TARGETS, bytes_an_instruction, rss_kib
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from benchmarks.samples import Result
     from benchmarks.targets import Comparison
@@ -26,12 +29,13 @@ REFERENCE = {"ring-64": NUMPY, "ring-512": NUMPY, "import": OURS}
 """The entrant that the others are compared with, where it is not plainly aiobpf."""
 
 
-def markdown(results: Mapping[str, Result], about: Mapping[str, Any]) -> str:
-    """Everything between the markers."""
+def markdown(results: Mapping[str, Result], about: Mapping[str, Any], plots: Path) -> str:
+    """Everything between the markers; what is drawn goes to *plots*."""
     parts = [_setting(about), "### Targets", _targets(results)]
     for key, result in results.items():
-        if "/" not in key:
+        if "/" not in key and not key.startswith(LIVE):
             parts += [f"### {result.title}", _case(result)]
+    parts += live_parts(results, plots)
     for group, title in ((OPEN, "Object file to spec"), (LOAD, "Object file to loaded collection, kernel BTF cold")):
         members = {key.removeprefix(group): result for key, result in results.items() if key.startswith(group)}
         if members:

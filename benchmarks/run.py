@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from benchmarks.cases.case import AIOBPF, UVLOOP, Case, CaseError
 from benchmarks.cases.imports import ImportCase
 from benchmarks.cases.kernel_types import BtfCase
+from benchmarks.cases.live import LIVE, live_cases
 from benchmarks.cases.maps import map_cases
 from benchmarks.cases.objects import FootprintCase, load_cases, open_cases
 from benchmarks.cases.rings import WakeCase, ring_cases
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from benchmarks.cases.case import Entrant
     from benchmarks.sizes import Sizes
     from benchmarks.workload import Workload
+
+
+PRODUCER = Program("producer", (sys.executable, "-m", "benchmarks.producer"))
 
 
 def own_programs() -> list[Program]:
@@ -43,11 +47,12 @@ def choose_cpus() -> tuple[int, int]:
 class Run:
     """The sides of a run, and its results."""
 
-    def __init__(self, programs: Sequence[Program], workload: Workload, sizes: Sizes, cpu: int) -> None:
+    def __init__(self, programs: Sequence[Program], workload: Workload, sizes: Sizes, cpus: tuple[int, int]) -> None:
+        """*cpus*: that of all sides, and the harness's, where what fills their rings runs too."""
         self._programs = {program.name: program for program in programs}
         self._workload = workload
         self._sizes = sizes
-        self._cpu = cpu
+        self._cpu, self._harness_cpu = cpus
         self._sides: dict[str, Side] = {}
         self.hellos: dict[str, dict[str, str]] = {}
 
@@ -65,7 +70,7 @@ class Run:
 
     def _cases(self, only: Sequence[str]) -> Iterator[Case]:
         def is_wanted(key: str) -> bool:
-            return not only or any(key.startswith(prefix) for prefix in only)
+            return not only or any(key.startswith(prefix) or prefix.startswith(key) for prefix in only)
 
         sizes = self._sizes
         own: list[Case] = [
@@ -77,6 +82,9 @@ class Run:
             ImportCase(sizes.rounds, self._cpu),
         ]
         yield from (case for case in own if is_wanted(case.key))
+        if is_wanted(LIVE):
+            with Side(PRODUCER, self._harness_cpu, self._workload.producer_fds) as producer:
+                yield from (case for case in live_cases(sizes, producer) if is_wanted(case.key))
         objects = find_objects() if any(map(is_wanted, ("open/", "load/", "footprint/"))) else {}
         chosen = choose(objects, sizes.objects)
         if is_wanted("open/"):
@@ -92,11 +100,11 @@ class Run:
         entrants = [each for each in case.entrants if each.program in self._programs or not each.program]
         result.samples = {entrant.label: [] for entrant in entrants}
         # The first turn warms up. Who begins changes, so that nobody always runs behind the same one.
-        for turn in range(case.rounds + 1):
+        for turn in range(-case.warm_ups, case.rounds):
             at = turn % len(entrants)
             for entrant in entrants[at:] + entrants[:at]:
                 sample = self._sample(case, entrant, result)
-                if turn:
+                if turn >= 0:
                     result.samples[entrant.label].append(sample)
         return result
 

@@ -12,6 +12,11 @@ class Sizes:
     rounds: int = 15
     records_64: int = 200_000
     records_512: int = 30_000
+    flood_64: int = 1_000_000
+    flood_512: int = 200_000
+    live_s: float = 1.5
+    """Seconds of each fixed rate."""
+    live_rounds: int = 3
     wake_ups: int = 300
     lookups: int = 20_000
     scan_entries: int = 1_000_000
@@ -22,5 +27,16 @@ class Sizes:
 
 FULL = Sizes()
 QUICK = Sizes(
-    rounds=3, records_64=5_000, records_512=1_000, wake_ups=20, lookups=2_000, scan_entries=5_000, objects=4, loads=2
+    rounds=3,
+    records_64=5_000,
+    records_512=1_000,
+    flood_64=20_000,
+    flood_512=5_000,
+    live_s=0.05,
+    live_rounds=1,
+    wake_ups=20,
+    lookups=2_000,
+    scan_entries=5_000,
+    objects=4,
+    loads=2,
 )

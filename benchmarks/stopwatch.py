@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import time
 
 
@@ -25,7 +26,7 @@ class Stopwatch:
 
 
 def percentiles(latencies_ns: list[int], total: int) -> dict[str, object]:
-    """The answer to `wake`: the middle and the worst hundredth."""
+    """The middle and the worst hundredth, as part of an answer."""
     ordered = sorted(latencies_ns)
     return {
         "p50_ns": ordered[len(ordered) // 2],
@@ -33,6 +34,11 @@ def percentiles(latencies_ns: list[int], total: int) -> dict[str, object]:
         "count": len(ordered),
         "sum": total,
     }
+
+
+def sleeps() -> int:
+    """How often a thread of this process gave its CPU away to wait: what a wake-up ends."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_nvcsw
 
 
 def resident_kib() -> tuple[int, int]:

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import mmap
-import struct
 from pathlib import Path
 from typing import TYPE_CHECKING, final
+
+from benchmarks.production import produce
 
 if TYPE_CHECKING:
     from aiobpf import Collection, CollectionSpec, Map, Program
 
 OBJECT = Path(__file__).parent / "objects" / "workload.bpf.o"
 
-MAPS = ("ring_64", "ring_512", "lookups", "scanned")
+MAPS = ("ring_64", "ring_512", "lookups", "updates", "bulk", "scanned")
 LOOKUP_KEYS = 4096
-_REQUEST = struct.Struct("=QQQ")  # struct request of the object: count, submitted, first
 
 
 class RingFullError(Exception):
@@ -27,9 +27,7 @@ class Workload:
 
     def __init__(self, collection: Collection) -> None:
         self._programs: dict[int, Program] = {size: collection.programs[f"produce_{size}"] for size in (64, 512)}
-        self._maps: dict[str, Map] = {
-            name: collection.maps[name] for name in ("ring_64", "ring_512", "lookups", "scanned")
-        }
+        self._maps: dict[str, Map] = {name: collection.maps[name] for name in MAPS}
         self._next = 0
         self._scan_sum: int | None = None
         self.scan_entries = self._maps["scanned"].max_entries
@@ -46,15 +44,26 @@ class Workload:
     def map(self, name: str) -> Map:
         return self._maps[name]
 
+    def producer_fd(self, size: int) -> int:
+        """The program that submits records of *size* bytes."""
+        return self._programs[size].fileno()
+
+    @property
+    def producer_fds(self) -> tuple[int, ...]:
+        return tuple(each.fileno() for each in self._programs.values())
+
     def submit(self, size: int, count: int) -> int:
         """Submit *count* records of *size* bytes; the sum of their sequence numbers."""
+        done = produce(self._programs[size], self.take_numbers(count), count)
+        if done.submitted != count:
+            raise RingFullError(f"only {done.submitted} of {count} records of {size} bytes found room")
+        return done.sum
+
+    def take_numbers(self, count: int) -> int:
+        """The first of *count* sequence numbers that no record of this run has had."""
         first = self._next
         self._next += count
-        done = self._programs[size].run_sync(context=_REQUEST.pack(count, 0, first))
-        submitted = _REQUEST.unpack(done.context)[1]
-        if submitted != count:
-            raise RingFullError(f"only {submitted} of {count} records of {size} bytes found room")
-        return (first + first + count - 1) * count // 2
+        return first
 
     def discard_left(self) -> None:
         """Empty the rings, which a side that failed left half read: the consumer's position becomes the producer's."""

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from aiobpf import RingBuffer
 from benchmarks import commands
+from benchmarks.aiobpf_side import live
 from benchmarks.aiobpf_side.given_maps import given_map
+from benchmarks.aiobpf_side.leases import leased_batches
 from benchmarks.stopwatch import Stopwatch, percentiles
 
 if TYPE_CHECKING:
@@ -21,6 +23,17 @@ async def by_numpy(stream: RingBuffer[Any], wanted: int) -> tuple[int, int]:
     """Count and sum of *wanted* events, from one array a batch."""
     count = total = 0
     async for batch in stream.batches():
+        total += int(batch.numpy()["sequence"].sum())
+        count += len(batch)
+        if count >= wanted:
+            break
+    return count, total
+
+
+async def by_lease(stream: RingBuffer[Any], wanted: int) -> tuple[int, int]:
+    """The same from arrays that lie in the ring."""
+    count = total = 0
+    async for batch in leased_batches(stream):
         total += int(batch.numpy()["sequence"].sum())
         count += len(batch)
         if count >= wanted:
@@ -53,6 +66,7 @@ async def by_events(stream: RingBuffer[Any], wanted: int) -> tuple[int, int]:
 
 MODES: dict[str, Callable[[RingBuffer[Any], int], Awaitable[tuple[int, int]]]] = {
     "numpy": by_numpy,
+    "lease": by_lease,
     "records": by_records,
     "events": by_events,
 }
@@ -80,6 +94,10 @@ class Rings:
         took = Stopwatch()
         count, total = await mode(stream, arguments.number("count"))
         return took.stop().answer(count, total)
+
+    async def live(self, arguments: Arguments) -> dict[str, object]:
+        """Read events that come meanwhile."""
+        return await live.read(await self._of(arguments), arguments)
 
     async def wake(self, arguments: Arguments) -> dict[str, object]:
         """Read events that come one by one while nothing else is there."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from benchmarks import commands
 from benchmarks.aiobpf_side import kernel_types, maps, objects, rings
+from benchmarks.aiobpf_side.refusal import UnsupportedError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -32,7 +33,7 @@ async def serve(loop: str) -> None:
     commands.say({"side": "aiobpf", "version": version("aiobpf"), "compiler": python})
     async with AsyncExitStack() as stack:
         open_rings = rings.Rings(stack)
-        cases = {**CASES, "ring": open_rings.drain, "wake": open_rings.wake}
+        cases = {**CASES, "ring": open_rings.drain, "wake": open_rings.wake, "live": open_rings.live}
         while line := sys.stdin.readline():
             case, arguments = commands.decode(line)
             if case not in cases:
@@ -40,6 +41,8 @@ async def serve(loop: str) -> None:
                 continue
             try:
                 answer = await cases[case](arguments)
+            except UnsupportedError:
+                answer = {"unsupported": True}
             except Exception as error:
                 answer = {"error": f"{type(error).__name__}: {error}"}
             commands.say(answer)

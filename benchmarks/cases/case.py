@@ -54,6 +54,11 @@ class Case(Protocol):
     def entrants(self) -> tuple[Entrant, ...]: ...
     @property
     def needs_fresh_process(self) -> bool: ...
+    @property
+    def warm_ups(self) -> int:
+        """Turns before the first that counts."""
+        ...
+
     def sample(self, side: Side, entrant: Entrant, workload: Workload) -> Sample:
         """Prepare, which is not timed, and ask. CaseError where the entrant cannot."""
         ...
@@ -90,6 +95,7 @@ class CommandCase:
     prepare: Callable[[Workload], int | None] = lambda workload: None
     keep: tuple[str, ...] = ()
     needs_fresh_process: bool = False
+    warm_ups: int = 1
 
     def sample(self, side: Side, entrant: Entrant, workload: Workload) -> Sample:
         expected = self.prepare(workload)

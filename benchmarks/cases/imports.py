@@ -46,6 +46,7 @@ class ImportCase:
     unit: str = "import"
     entrants: tuple[Entrant, ...] = tuple(Entrant(label, "") for label in STATEMENTS)
     needs_fresh_process: bool = False
+    warm_ups: int = 1
 
     def sample(self, side: Side | None, entrant: Entrant, workload: Workload) -> Sample:
         done = subprocess.run(

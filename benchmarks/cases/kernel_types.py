@@ -29,6 +29,7 @@ class BtfCase:
     unit: str = "open and find"
     entrants: tuple[Entrant, ...] = plain(AIOBPF, LIBBPF, CILIUM, AYA)
     needs_fresh_process: bool = True
+    warm_ups: int = 1
 
     @property
     def key(self) -> str:

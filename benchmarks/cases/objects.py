@@ -68,6 +68,7 @@ class FootprintCase:
     unit: str = "instruction"
     entrants: tuple[Entrant, ...] = plain(AIOBPF)
     needs_fresh_process: bool = False
+    warm_ups: int = 1
 
     @property
     def key(self) -> str:

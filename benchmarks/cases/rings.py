@@ -19,10 +19,12 @@ if TYPE_CHECKING:
     from benchmarks.workload import Workload
 
 NUMPY = "aiobpf, batches to numpy"
+LEASE = "aiobpf, leased batches to numpy"
 RECORDS = "aiobpf, batches to objects"
 EVENTS = "aiobpf, one object an event"
 
 READERS = (
+    Entrant(LEASE, AIOBPF, {"mode": "lease"}),
     Entrant(NUMPY, AIOBPF, {"mode": "numpy"}),
     Entrant(RECORDS, AIOBPF, {"mode": "records"}),
     Entrant(EVENTS, AIOBPF, {"mode": "events"}),
@@ -67,6 +69,7 @@ class WakeCase:
     unit: str = "event"
     entrants: tuple[Entrant, ...] = plain(AIOBPF, UVLOOP, LIBBPF, CILIUM, AYA, BCC)
     needs_fresh_process: bool = False
+    warm_ups: int = 1
 
     def sample(self, side: Side, entrant: Entrant, workload: Workload) -> Sample:
         expected = 0

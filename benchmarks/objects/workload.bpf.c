@@ -61,11 +61,28 @@ struct {
 	__type(value, __u64);
 } scanned SEC(".maps");
 
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 4096);
+	__type(key, __u32);
+	__type(value, struct traffic);
+} updates SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1 << 17);
+	__type(key, __u32);
+	__type(value, __u64);
+} bulk SEC(".maps");
+
 /* The context of a producer's test run. */
 struct request {
 	__u64 count;	 /* records wanted */
-	__u64 submitted; /* records that found room: out */
 	__u64 first;	 /* the sequence number of the first */
+	__u64 is_lossy;	 /* where the ring is full: go on with the next record, else end the run */
+	__u64 submitted; /* out: records that found room, */
+	__u64 lost;	 /* those that did not, */
+	__u64 sum;	 /* and the sum of the sequence numbers of those that did */
 };
 
 static __always_inline void fill(struct record_64 *record, __u64 sequence)
@@ -87,11 +104,14 @@ static long submit_64(__u32 index, struct request *request)
 {
 	struct record_64 *record = bpf_ringbuf_reserve(&ring_64, sizeof(*record), 0);
 
-	if (!record)
-		return 1;
+	if (!record) {
+		request->lost++;
+		return !request->is_lossy;
+	}
 	fill(record, request->first + index);
 	bpf_ringbuf_submit(record, 0);
 	request->submitted++;
+	request->sum += request->first + index;
 	return 0;
 }
 
@@ -99,34 +119,41 @@ static long submit_512(__u32 index, struct request *request)
 {
 	struct record_512 *record = bpf_ringbuf_reserve(&ring_512, sizeof(*record), 0);
 
-	if (!record)
-		return 1;
+	if (!record) {
+		request->lost++;
+		return !request->is_lossy;
+	}
 	fill((struct record_64 *)record, request->first + index);
 	__builtin_memset(record->path, 0, sizeof(record->path));
 	__builtin_memcpy(record->path, "/usr/lib/x86_64-linux-gnu/libc.so.6", 35);
 	__builtin_memset(record->payload, 0xa5, sizeof(record->payload));
 	bpf_ringbuf_submit(record, 0);
 	request->submitted++;
+	request->sum += request->first + index;
 	return 0;
 }
 
 SEC("syscall")
 int produce_64(struct request *context)
 {
-	struct request request = {.first = context->first};
+	struct request request = {.first = context->first, .is_lossy = context->is_lossy};
 
 	bpf_loop(context->count, submit_64, &request, 0);
 	context->submitted = request.submitted;
+	context->lost = request.lost;
+	context->sum = request.sum;
 	return 0;
 }
 
 SEC("syscall")
 int produce_512(struct request *context)
 {
-	struct request request = {.first = context->first};
+	struct request request = {.first = context->first, .is_lossy = context->is_lossy};
 
 	bpf_loop(context->count, submit_512, &request, 0);
 	context->submitted = request.submitted;
+	context->lost = request.lost;
+	context->sum = request.sum;
 	return 0;
 }
 

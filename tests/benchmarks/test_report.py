@@ -8,8 +8,9 @@ import pytest
 from attrs import evolve
 
 from benchmarks.cases.case import AIOBPF, CILIUM, LIBBPF
+from benchmarks.cases.live import live_key
 from benchmarks.cases.objects import FOOTPRINT, OPEN
-from benchmarks.cases.rings import NUMPY
+from benchmarks.cases.rings import LEASE, NUMPY
 from benchmarks.commands import decode, encode
 from benchmarks.report import markdown
 from benchmarks.samples import Result, Sample, Spread, geometric_mean
@@ -19,6 +20,7 @@ from benchmarks.targets import TARGETS, Target, bytes_an_instruction, rss_kib, v
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
 ABOUT = {
     "environment": {
@@ -82,13 +84,13 @@ def test_a_target_that_says_faster_is_missed_by_a_draw() -> None:
     assert not strict.is_met
 
 
-def test_a_verdict_by_the_clock_may_differ_from_that_by_cpu_time() -> None:
+def test_a_verdict_by_the_clock_may_differ_from_that_by_cpu_time(tmp_path: Path) -> None:
     made = Result("lookup", "Lookup", "lookup")
     made.samples = {AIOBPF: [Sample(30, 10)], CILIUM: [Sample(10, 10)]}
     found = evolve(TIME, key="lookup", peers=(CILIUM,)).compare({"lookup": made})
     assert found is not None
     assert (found.is_met, found.is_met_by_cpu) == (False, True)
-    assert "| 3.00x | 1.00x | **missed** by the clock, met by CPU time |" in markdown({"lookup": made}, ABOUT)
+    assert "| 3.00x | 1.00x | **missed** by the clock, met by CPU time |" in markdown({"lookup": made}, ABOUT, tmp_path)
 
 
 def test_a_target_over_objects_is_their_geometric_mean() -> None:
@@ -130,19 +132,35 @@ def test_durations_have_a_unit_that_fits() -> None:
     assert [duration(ns) for ns in (3.25, 1500, 2.5e6, 3e9)] == ["3.25 ns", "1.5 us", "2.5 ms", "3 s"]
 
 
-def test_tables_name_the_missing_and_the_missed() -> None:
+def test_tables_name_the_missing_and_the_missed(tmp_path: Path) -> None:
     results = {
         "ring-64": result("ring-64", {NUMPY: [20], LIBBPF: [10], CILIUM: [None]}),
         f"{OPEN}a": result(f"{OPEN}a", {AIOBPF: [20], CILIUM: [10]}),
     }
     results["ring-64"].failures[CILIUM] = "it broke"
-    text = markdown(results, ABOUT)
+    text = markdown(results, ABOUT, tmp_path)
     assert "aya (Rust): **not measured**: there is no cargo here" in text
     assert "| 0.50x | 0.50x | **missed** | libbpf (C) |" in text
     assert f"| {CILIUM} | none: it broke |" in text
     assert "| a | 20 ns | 10 ns | 2.00 |" in text
     widths = {line.count("|") for line in text.partition("## The title")[2].splitlines() if line.startswith("|")}
     assert len(widths) <= 2  # one table of the case, one of the objects; no row is shorter than its head
+
+
+def test_live_tables_tell_every_loss_and_have_plots(tmp_path: Path) -> None:
+    more = {"rate": 9.9e5, "submitted": 99.0, "lost": 0.0, "waits": 3.0, "sleeps": 1000.0, "p50_ns": 2e4, "p99_ns": 5e5}
+    flood, paced = (Result(live_key(rate, 64), "Live", "record") for rate in (None, 1_000_000))
+    flood.samples = {NUMPY: [Sample(10, 8, more)], CILIUM: [Sample(40, 32, more)], LEASE: [None]}
+    paced.samples = {NUMPY: [Sample(1000, 8, more), Sample(1000, 8, more), Sample(1000, 8, {**more, "lost": 3.0})]}
+    flood.failures = {LEASE: "does not do this"}
+    text = markdown({result.key: result for result in (flood, paced)}, ABOUT, tmp_path / "performance")
+    assert f"| {NUMPY} | 100,000,000 | 0.008 | 1.00 | 0 | 1,000 | 20 us | 500 us | 3 |" in text
+    assert f"| {CILIUM} | 25,000,000 | 0.032 | 4.00 | 0 | 1,000 | 20 us | 500 us | 3 |" in text
+    assert f"| {LEASE} | none: does not do this |" in text
+    assert f"| {NUMPY} | 1,000,000 | 0.008 | 1.00 | 1.00% | 1,000 | 20 us | 500 us |" in text
+    for name in ("cpu", "p50", "p99"):
+        assert f"](performance/live-{name}.svg)" in text
+        assert (tmp_path / "performance" / f"live-{name}.svg").exists()
 
 
 def test_commands_go_there_and_back() -> None:

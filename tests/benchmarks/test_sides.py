@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
 from typing import TYPE_CHECKING
 
@@ -10,11 +11,15 @@ import pytest
 from attrs import evolve
 
 import aiobpf
-from benchmarks.cases.case import AIOBPF, LIBBPF, UVLOOP, CaseError, checked
+from benchmarks.cases.case import AIOBPF, BCC, LIBBPF, UVLOOP, CaseError, Entrant, checked
 from benchmarks.cases.imports import PLAIN, USED
-from benchmarks.cases.rings import EVENTS, NUMPY, RECORDS
+from benchmarks.cases.live import NOTED, RATES, LiveCase, live_key, mask_for
+from benchmarks.cases.rings import EVENTS, LEASE, NUMPY, RECORDS
 from benchmarks.found_objects import OWN
-from benchmarks.run import Run, choose_cpus, own_programs
+from benchmarks.peers.build import bcc
+from benchmarks.producer import NobodyReadsError, Producer
+from benchmarks.production import Produced, produce
+from benchmarks.run import PRODUCER, Run, choose_cpus, own_programs
 from benchmarks.side import Program, Side, SideError
 from benchmarks.sizes import QUICK
 from benchmarks.workload import RingFullError, Workload, workload_spec
@@ -23,7 +28,18 @@ if TYPE_CHECKING:
     from benchmarks.samples import Result
 
 TINY = evolve(
-    QUICK, rounds=1, records_64=200, records_512=50, wake_ups=5, lookups=100, scan_entries=500, objects=1, loads=1
+    QUICK,
+    rounds=1,
+    records_64=200,
+    records_512=50,
+    flood_64=3000,
+    flood_512=500,
+    live_s=0.01,
+    wake_ups=5,
+    lookups=100,
+    scan_entries=500,
+    objects=1,
+    loads=1,
 )
 
 MONITOR = OWN / "exec_monitor.bpf.o"
@@ -35,13 +51,19 @@ def run(*only: str, programs: list[Program] | None = None) -> dict[str, Result]:
     async def measure() -> dict[str, Result]:
         async with aiobpf.load(workload_spec(TINY.scan_entries)) as collection:
             sides = own_programs() if programs is None else programs
-            made = Run(sides, Workload(collection), TINY, choose_cpus()[0])
+            made = Run(sides, Workload(collection), TINY, choose_cpus())
             return {result.key: result for result in made.run(only)}
 
     return anyio.run(measure)
 
 
+HAS_LEASES = "lease" in inspect.signature(aiobpf.RingBuffer.batches).parameters
+WAYS = (*([LEASE] if HAS_LEASES else []), NUMPY, RECORDS, EVENTS)
+
+
 def assert_measured(result: Result, *entrants: str) -> None:
+    if not HAS_LEASES and result.failures.pop(LEASE, "") == "does not do this":
+        del result.samples[LEASE]
     assert not result.failures
     assert set(result.samples) == set(entrants)
     for entrant in entrants:
@@ -52,11 +74,78 @@ def assert_measured(result: Result, *entrants: str) -> None:
 @pytest.mark.root
 def test_rings_maps_and_wake_ups() -> None:
     results = run("ring", "wake", "lookup", "scan")
-    assert_measured(results["ring-64"], NUMPY, RECORDS, EVENTS)
-    assert_measured(results["ring-512"], NUMPY, RECORDS, EVENTS)
+    for size in (64, 512):
+        assert_measured(results[f"ring-{size}"], *WAYS)
     assert_measured(results["wake"], AIOBPF, UVLOOP)
     assert_measured(results["lookup"], AIOBPF)
     assert_measured(results["scan"], AIOBPF)
+
+
+@pytest.mark.root
+def test_rings_that_are_filled_while_they_are_read() -> None:
+    results = run("live-")
+    assert set(results) == {live_key(rate, size) for rate in (None, *RATES) for size in (64, 512)}
+    for result in results.values():
+        assert_measured(result, *WAYS, f"{NUMPY}, uvloop", f"{EVENTS}, uvloop")
+        for entrant in result.samples:
+            (sample,) = result.good(entrant)
+            assert 0 < sample.more["p50_ns"] <= sample.more["p99_ns"]
+            assert sample.more["rate"] > 0
+
+
+@pytest.mark.root
+def test_a_full_ring_ends_a_run_or_loses_what_comes_and_says_so() -> None:
+    async def fill() -> None:
+        async with aiobpf.load(workload_spec(16)) as collection:
+            workload = Workload(collection)
+            program = collection.programs["produce_64"]
+            filled = produce(program, 10, 300_000)
+            assert filled.lost == 1
+            assert filled.sum == sum(range(10, 10 + filled.submitted))
+            assert produce(program, 0, 1000, is_lossy=True) == Produced(0, 1000, 0)
+            workload.discard_left()
+            assert produce(program, 7, 1000, is_lossy=True) == Produced(1000, 0, sum(range(7, 1007)))
+
+    anyio.run(fill)
+
+
+@pytest.mark.root
+def test_a_flood_waits_for_a_slow_reader_and_loses_nothing() -> None:
+    async def flood() -> None:
+        async with aiobpf.load(workload_spec(16)) as collection:
+            workload = Workload(collection)
+            cpus = choose_cpus()
+            count = 300_000  # more than the ring holds
+            with (
+                Side(bcc(), cpus[0], workload.fds) as side,
+                Side(PRODUCER, cpus[1], workload.producer_fds) as producer,
+            ):
+                sample = LiveCase(producer, 64, None, count, rounds=1).sample(side, Entrant(BCC, BCC), workload)
+            assert (sample.more["submitted"], sample.more["lost"]) == (count, 0)
+            assert sample.more["waits"] > 0
+
+    anyio.run(flood)
+
+
+@pytest.mark.root
+def test_a_ring_that_nobody_reads_ends_the_producer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("benchmarks.producer.PATIENCE_NS", 1_000_000)
+
+    async def flood() -> None:
+        async with aiobpf.load(workload_spec(16)) as collection:
+            made = Producer(collection.programs["produce_64"].fileno())
+            with pytest.raises(NobodyReadsError):
+                made.flood(0, 300_000)
+            assert made.waits > 0
+            made.close()
+
+    anyio.run(flood)
+
+
+@pytest.mark.parametrize(("count", "mask"), [(1, 0), (8192, 0), (16383, 0), (16384, 1), (1_000_000, 63)])
+def test_latencies_are_noted_of_enough_records_and_not_of_all(count: int, mask: int) -> None:
+    assert mask_for(count) == mask
+    assert count // (mask + 1) >= min(count, NOTED)
 
 
 @pytest.mark.root

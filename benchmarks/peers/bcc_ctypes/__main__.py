@@ -6,10 +6,10 @@ import platform
 import sys
 
 from benchmarks import commands
-from benchmarks.peers.bcc_ctypes import maps, rings
+from benchmarks.peers.bcc_ctypes import live, maps, rings
 from benchmarks.peers.bcc_ctypes.library import lib
 
-CASES = {"ring": rings.drain, "wake": rings.wake, "lookup": maps.lookup, "scan": maps.scan}
+CASES = {"ring": rings.drain, "wake": rings.wake, "live": live.live, "lookup": maps.lookup, "scan": maps.scan}
 
 
 def serve() -> None:

@@ -39,12 +39,16 @@ class Record512(ct.Structure):
 EVENTS: dict[int, type[ct.Structure]] = {64: Record64, 512: Record512}
 
 
+PATIENCE_S = 60.0
+
+
 class Ring:
     """One ring, and the callback that it calls for now."""
 
     def __init__(self, fd: int, size: int) -> None:
         self._event_class = EVENTS[size]
         self.callback: Callable[[Any, int, int], int | None] = lambda context, data, size: None
+        self._until = 0.0
         self._c_callback = RING_CALLBACK(self._on_record)  # ctypes does not keep it alive
         self._ring = lib.ring_buffer__new(fd, self._c_callback, None, None)
         if not self._ring:
@@ -61,16 +65,23 @@ class Ring:
         """The record at *data* as the structure of its fields: BCC's ``table.event``."""
         return ct.cast(data, ct.POINTER(self._event_class)).contents
 
-    def poll(self, timeout_ms: int) -> None:
-        found = lib.ring_buffer__poll(self._ring, timeout_ms)
-        if found <= 0:
+    def poll(self) -> None:
+        """Hand out what is there, or wait for it; TimeoutError a minute after `start`."""
+        found = lib.ring_buffer__poll(self._ring, 1000)
+        if found < 0:
             raise OSError(-found, "ring_buffer__poll")
+        if not found and time.monotonic() > self._until:  # none may also mean that the next is still being written
+            raise TimeoutError("ring_buffer__poll")
+
+    def start(self, callback: Callable[[Any, int, int], int | None]) -> None:
+        self.callback = callback
+        self._until = time.monotonic() + PATIENCE_S
 
 
 _rings: dict[int, Ring] = {}
 
 
-def _of(arguments: Arguments) -> Ring:
+def ring_of(arguments: Arguments) -> Ring:
     fd = arguments.number("fd")
     if fd not in _rings:
         _rings[fd] = Ring(fd, arguments.number("size"))
@@ -78,7 +89,7 @@ def _of(arguments: Arguments) -> Ring:
 
 
 def drain(arguments: Arguments) -> dict[str, object]:
-    ring = _of(arguments)
+    ring = ring_of(arguments)
     wanted = arguments.number("count")
     count = total = 0
 
@@ -88,15 +99,15 @@ def drain(arguments: Arguments) -> dict[str, object]:
         total += event.sequence
         count += 1
 
-    ring.callback = on_event
+    ring.start(on_event)
     took = Stopwatch()
     while count < wanted:
-        ring.poll(1000)
+        ring.poll()
     return took.stop().answer(count, total)
 
 
 def wake(arguments: Arguments) -> dict[str, object]:
-    ring = _of(arguments)
+    ring = ring_of(arguments)
     wanted = arguments.number("count")
     latencies: list[int] = []
     total = 0
@@ -107,8 +118,8 @@ def wake(arguments: Arguments) -> dict[str, object]:
         latencies.append(time.clock_gettime_ns(time.CLOCK_MONOTONIC) - event.submitted_ns)
         total += event.sequence
 
-    ring.callback = on_event
+    ring.start(on_event)
     commands.say({"ready": True})
     while len(latencies) < wanted:
-        ring.poll(5000)
+        ring.poll()
     return percentiles(latencies, total)

@@ -30,6 +30,7 @@ type answer map[string]any
 var commands = map[string]func(arguments) (answer, error){
 	"ring":   ring,
 	"wake":   wake,
+	"live":   live,
 	"btf":    btfFind,
 	"open":   objectOpen,
 	"load":   objectLoad,

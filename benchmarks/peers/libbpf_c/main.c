@@ -9,8 +9,8 @@ static const struct {
 	const char *name;
 	command_fn *run;
 } COMMANDS[] = {
-	{"ring", ring},		{"wake", wake},		{"btf", btf_find}, {"open", object_open},
-	{"load", object_load},	{"lookup", map_lookup}, {"scan", map_scan},
+	{"ring", ring},		{"wake", wake},		{"live", live},		{"btf", btf_find},
+	{"open", object_open},	{"load", object_load},	{"lookup", map_lookup}, {"scan", map_scan},
 };
 
 const char *text_argument(char *const *arguments, const char *key)

@@ -49,6 +49,16 @@ static struct reader *reader_of(int fd)
 	return readers[count].ring ? &readers[count++] : NULL;
 }
 
+/* None is no failure: the next record may still be being written, and then the poll returns at once. */
+int poll_ring(struct ring_buffer *ring, struct stopwatch since)
+{
+	int found = ring_buffer__poll(ring, 1000);
+
+	if (found == -EINTR)
+		return 0;
+	return found || stop(since).wall_ns < 60000000000ull ? found : -ETIMEDOUT;
+}
+
 void ring(char *const *arguments)
 {
 	struct reader *reader = reader_of(argument(arguments, "fd"));
@@ -62,10 +72,10 @@ void ring(char *const *arguments)
 	reader->count = reader->sum = 0;
 	took = start();
 	while (reader->count < wanted) {
-		int error = ring_buffer__poll(reader->ring, 1000);
+		int error = poll_ring(reader->ring, took);
 
-		if (error <= 0 && error != -EINTR) {
-			answer_error("ring_buffer__poll", error ? error : ETIMEDOUT);
+		if (error < 0) {
+			answer_error("ring_buffer__poll", error);
 			return;
 		}
 	}
@@ -83,6 +93,7 @@ void wake(char *const *arguments)
 {
 	struct reader *reader = reader_of(argument(arguments, "fd"));
 	uint64_t wanted = argument(arguments, "count");
+	struct stopwatch since = start();
 
 	if (!reader) {
 		answer_error("ring_buffer__new", errno);
@@ -92,7 +103,7 @@ void wake(char *const *arguments)
 	reader->room = wanted;
 	reader->latencies = calloc(wanted, sizeof(*reader->latencies));
 	printf("{\"ready\": true}\n");
-	while (reader->count < wanted && ring_buffer__poll(reader->ring, 5000) > 0)
+	while (reader->count < wanted && poll_ring(reader->ring, since) >= 0)
 		;
 	qsort(reader->latencies, reader->count, sizeof(*reader->latencies), by_value);
 	if (reader->count < wanted)

@@ -43,7 +43,12 @@ static inline struct stopwatch stop(struct stopwatch since)
 void answer(struct stopwatch took, uint64_t count, uint64_t sum);
 void answer_error(const char *what, int error);
 
+struct ring_buffer;
+
+/* Records that one poll handed out, perhaps none; an error, and -ETIMEDOUT a minute after *since*. */
+int poll_ring(struct ring_buffer *ring, struct stopwatch since);
+
 typedef void command_fn(char *const *arguments);
-command_fn ring, wake, btf_find, object_open, object_load, map_lookup, map_scan;
+command_fn ring, wake, live, btf_find, object_open, object_load, map_lookup, map_scan;
 
 #endif

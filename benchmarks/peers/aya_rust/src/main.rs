@@ -1,6 +1,7 @@
 //! One side of the benchmarks: a command a line on stdin (case TAB key=value TAB ...), an answer a line on stdout (JSON).
 
 mod btf;
+mod live;
 mod maps;
 mod objects;
 mod ring;
@@ -61,6 +62,7 @@ fn main() {
         let answer = match command {
             "ring" => ring::ring(&arguments),
             "wake" => ring::wake(&arguments),
+            "live" => live::live(&arguments),
             "btf" => btf::find(&arguments),
             "open" => objects::open(&arguments),
             "load" => objects::load(&arguments),

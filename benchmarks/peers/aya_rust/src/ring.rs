@@ -9,18 +9,18 @@ use libc::{CLOCK_MONOTONIC, POLLIN, poll, pollfd};
 use crate::stopwatch::{Stopwatch, clock_ns};
 use crate::{Answer, Arguments, map_of};
 
-type Reader = RingBuf<MapData>;
+pub type Reader = RingBuf<MapData>;
 
 /// A new reader: one keeps its own count of what was consumed, and here others read the ring in between.
-fn open(given: &Arguments) -> Result<Reader, Box<dyn Error>> {
+pub fn open(given: &Arguments) -> Result<Reader, Box<dyn Error>> {
     Ok(RingBuf::try_from(Map::from_map_data(map_of(given.number("fd"))?)?)?)
 }
 
-fn word(record: &[u8], index: usize) -> u64 {
+pub fn word(record: &[u8], index: usize) -> u64 {
     u64::from_ne_bytes(record[index * 8..index * 8 + 8].try_into().expect("8 bytes"))
 }
 
-fn wait(reader: &Reader) -> Result<(), Box<dyn Error>> {
+pub fn wait(reader: &Reader) -> Result<(), Box<dyn Error>> {
     let mut waited = pollfd { fd: reader.as_raw_fd(), events: POLLIN, revents: 0 };
     // SAFETY: one pollfd.
     match unsafe { poll(&mut waited, 1, 5000) } {
