@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <sys/ioctl.h>
 #include <sys/syscall.h>
+#include <sys/timerfd.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
@@ -76,6 +77,19 @@ int sys_fsconfig(int fd, unsigned int command, const char *key, const void *valu
 int sys_fsmount(int fd, unsigned int flags, unsigned int attributes, int *owner)
 {
 	return own(syscall(__NR_fsmount, fd, flags, attributes), owner);
+}
+
+int sys_timerfd_create(int *owner)
+{
+	return own(timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC), owner);
+}
+
+/* Expires once, in so many nanoseconds; 0 stops it. Either way what expired before is forgotten. */
+int sys_timerfd_settime(int fd, long long nanoseconds)
+{
+	struct itimerspec when = {.it_value = {.tv_sec = nanoseconds / 1000000000, .tv_nsec = nanoseconds % 1000000000}};
+
+	return outcome(timerfd_settime(fd, 0, &when, NULL));
 }
 
 /* The magic number of the file system that *path* is on, or -errno. */

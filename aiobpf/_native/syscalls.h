@@ -21,6 +21,9 @@ int sys_fsmount(int fd, unsigned int flags, unsigned int attributes, int *owner)
 
 int sys_membarrier(int command);
 
+int sys_timerfd_create(int *owner);
+int sys_timerfd_settime(int fd, long long nanoseconds);
+
 long long filesystem_type(const char *path);
 
 int fd_take(int *owner);

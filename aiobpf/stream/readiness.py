@@ -16,6 +16,8 @@ import contextlib
 from typing import TYPE_CHECKING, Any, Protocol, final
 
 from aiobpf.kernel.event_loop import runs_on_trio
+from aiobpf.kernel.timer import Timer
+from aiobpf.stream.loop_waiter import LoopWaiter, may_step
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -67,10 +69,14 @@ class LoopReadiness:
         "_interval",
         "_is_armed",
         "_is_closed",
+        "_is_pausing",
         "_keeps_ready",
         "_loop",
+        "_may_step",
+        "_pause_timer",
         "_timer",
         "_waiter",
+        "_watches_timer",
         "_woken",
     )
 
@@ -84,6 +90,7 @@ class LoopReadiness:
         interval: float | None,
     ) -> None:
         self._loop = loop
+        self._may_step = may_step(loop)
         self._fd = fd
         self._has_data = has_data
         self._keeps_ready = keeps_ready
@@ -92,8 +99,11 @@ class LoopReadiness:
         self._is_closed = False
         self._woken = False
         self._by_fd = False
-        self._waiter: asyncio.Future[None] | None = None
+        self._waiter: LoopWaiter | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._pause_timer = Timer()
+        self._watches_timer = False
+        self._is_pausing = False
 
     async def wait(self) -> bool:
         if not self._is_armed and not self._is_closed:
@@ -112,7 +122,11 @@ class LoopReadiness:
         if self._interval is not None and self._timer is None:
             # One timer goes on through all waits of the interval: one for each wait would be most of its cost.
             self._timer = self._loop.call_later(self._interval, self._on_interval)
-        await self._sleep()
+        self._waiter = waiter = LoopWaiter(self._loop)
+        try:
+            await waiter
+        finally:
+            self._waiter = None
         return self._by_fd
 
     async def pause(self, seconds: float) -> None:
@@ -121,41 +135,49 @@ class LoopReadiness:
             await asyncio.sleep(0)
             return
         self._disarm()
-        timer = self._loop.call_later(seconds, self._end_sleep)
-        try:
-            await self._sleep()
-        finally:
-            timer.cancel()
-
-    async def checkpoint(self) -> None:
-        await asyncio.sleep(0)
-
-    async def _sleep(self) -> None:
-        self._waiter = waiter = self._loop.create_future()
+        if not self._watches_timer:
+            self._loop.add_reader(self._pause_timer.fileno(), self._on_pause_over)
+            self._watches_timer = True
+        self._pause_timer.start(seconds)
+        self._waiter = waiter = LoopWaiter(self._loop)
+        self._is_pausing = True
         try:
             await waiter
         finally:
             self._waiter = None
+            self._is_pausing = False
+
+    async def checkpoint(self) -> None:
+        await asyncio.sleep(0)
 
     def _end_sleep(self) -> bool:
-        waiter = self._waiter
-        if waiter is None or waiter.done():
+        return self._waiter is not None and self._waiter.end()
+
+    def _end_in_callback(self) -> bool:
+        if self._waiter is None:
             return False
-        waiter.set_result(None)
-        return True
+        return self._waiter.end_in_callback() if self._may_step else self._waiter.end()
 
     def _on_readable(self) -> None:
-        if self._waiter is None:
+        waiter = self._waiter
+        if waiter is None:
             # The consumer is busy with what it has. An fd that stays readable would have us called without end, one
             # that does not at every record: in either case the next wait arms it again.
             if self._has_data():
                 self._disarm()
-        elif self._has_data() and self._end_sleep():
+        elif self._has_data():
             self._by_fd = True
+            self._end_in_callback()
 
     def _on_interval(self) -> None:
         self._timer = None
-        self._end_sleep()
+        if not self._is_pausing:
+            self._end_in_callback()
+
+    def _on_pause_over(self) -> None:
+        # The next pause makes the timer unreadable again; only where none follows at once a call is needed for it.
+        if not (self._is_pausing and self._end_in_callback()):
+            self._pause_timer.stop()
 
     def _disarm(self) -> None:
         if self._is_armed:
@@ -167,9 +189,14 @@ class LoopReadiness:
             self._woken = True
 
     def close(self) -> None:
+        if self._is_closed:
+            return
         self._is_closed = True
         if not self._loop.is_closed():
             self._disarm()
+            if self._watches_timer:
+                self._loop.remove_reader(self._pause_timer.fileno())
+        self._pause_timer.close()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -180,7 +207,18 @@ class LoopReadiness:
 class TrioReadiness:
     """On trio."""
 
-    __slots__ = ("_event", "_fd", "_has_data", "_interval", "_is_closed", "_keeps_ready", "_token", "_trio", "_woken")
+    __slots__ = (
+        "_fd",
+        "_has_data",
+        "_interval",
+        "_is_closed",
+        "_is_pausing",
+        "_keeps_ready",
+        "_pause_timer",
+        "_token",
+        "_trio",
+        "_woken",
+    )
 
     def __init__(self, fd: int, has_data: Callable[[], bool], *, keeps_ready: bool, interval: float | None) -> None:
         import trio
@@ -193,7 +231,8 @@ class TrioReadiness:
         self._interval = interval
         self._is_closed = False
         self._woken = False
-        self._event: Any = None
+        self._pause_timer = Timer()
+        self._is_pausing = False
 
     async def wait(self) -> bool:
         if self._woken or self._is_closed:
@@ -222,13 +261,14 @@ class TrioReadiness:
             self._woken = False
             await self._trio.lowlevel.checkpoint()
             return
-        self._event = event = self._trio.Event()
+        self._pause_timer.start(seconds)
+        self._is_pausing = True
         try:
-            with self._trio.move_on_after(seconds):
-                await event.wait()
-        finally:
-            self._event = None
+            await self._trio.lowlevel.wait_readable(self._pause_timer)
+        except self._trio.ClosedResourceError:  # our own `_end_sleep`
             self._woken = False
+        finally:
+            self._is_pausing = False
 
     async def checkpoint(self) -> None:
         await self._trio.lowlevel.checkpoint()
@@ -240,10 +280,8 @@ class TrioReadiness:
             self._end_sleep()
 
     def _end_sleep(self) -> None:
-        if self._event is not None:
-            self._event.set()
         # Ends the waiter's sleep with ClosedResourceError; the fd can be waited for again.
-        self._trio.lowlevel.notify_closing(self._fd)
+        self._trio.lowlevel.notify_closing(self._pause_timer if self._is_pausing else self._fd)
 
     def wake(self) -> None:
         self._woken = True
@@ -254,3 +292,4 @@ class TrioReadiness:
             self._is_closed = True
             with contextlib.suppress(RuntimeError):  # forgotten, and collected when trio had ended: nobody sleeps
                 self._end_sleep()
+            self._pause_timer.close()

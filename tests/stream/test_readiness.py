@@ -174,7 +174,9 @@ def test_trio_is_found_inside_an_asyncio_loop() -> None:
     from aiobpf.stream.readiness import LoopReadiness, TrioReadiness, readiness
 
     async def inside() -> type:
-        return type(readiness(0, lambda: False, keeps_ready=True, interval=None))
+        made = readiness(0, lambda: False, keeps_ready=True, interval=None)
+        made.close()
+        return type(made)
 
     async def main() -> type:
         done: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
