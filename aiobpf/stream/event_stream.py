@@ -19,6 +19,7 @@ from aiobpf.kernel.worker import close_in_worker, in_worker
 from aiobpf.stream.batch import Batch, join
 from aiobpf.stream.batch_memory import BatchMemory
 from aiobpf.stream.event_type import EventMap, resolve_event_type
+from aiobpf.stream.pace import DEFAULT_MAX_DELAY_S, LONGEST_DELAY_S, Pace, left
 from aiobpf.stream.program_losses import LossCounter, ProgramLosses, check_counter
 from aiobpf.stream.readers import claim, unclaim
 from aiobpf.stream.readiness import Readiness, readiness
@@ -60,6 +61,7 @@ class StreamOptions(TypedDict, total=False):
     batch_records: int
     batch_bytes: int
     turn_s: float
+    max_delay: float | None
     flush_interval: float | None
     on_short: Literal["raise", "skip"]
     lost: LossCounter | None
@@ -94,6 +96,7 @@ class EventStream(EventReader, Scoped, Generic[T]):
         batch_records: int = DEFAULT_BATCH_RECORDS,
         batch_bytes: int = DEFAULT_BATCH_BYTES,
         turn_s: float = DEFAULT_TURN_S,
+        max_delay: float | None = DEFAULT_MAX_DELAY_S,
         flush_interval: float | None = None,
         on_short: Literal["raise", "skip"] = "raise",
         lost: LossCounter | None = None,
@@ -102,6 +105,8 @@ class EventStream(EventReader, Scoped, Generic[T]):
             raise SpecError(f"stream of map {map.name!r}: the budget of a batch has to be positive")
         if flush_interval is not None and flush_interval <= 0:
             raise SpecError(f"stream of map {map.name!r}: flush_interval has to be positive, or None")
+        if max_delay is not None and not 0 <= max_delay <= LONGEST_DELAY_S:
+            raise SpecError(f"stream of map {map.name!r}: max_delay is 0 to {LONGEST_DELAY_S} seconds, or None")
         if on_short not in {"raise", "skip"}:
             raise SpecError(f"stream of map {map.name!r}: on_short is 'raise' or 'skip', not {on_short!r}")
         if lost is not None:
@@ -116,6 +121,7 @@ class EventStream(EventReader, Scoped, Generic[T]):
         self._batch_bytes = batch_bytes
         self._turn_s = turn_s
         self._flush_interval = flush_interval
+        self._pace = Pace(max_delay)
         self._skip_short = on_short == "skip"
         self._memory = BatchMemory(max(batch_bytes, self._event_type.size))
         self._source: Source | None = None
@@ -326,7 +332,12 @@ class EventStream(EventReader, Scoped, Generic[T]):
         while (source := self._source) is not None:
             if not had_a_turn:
                 # Before anything is taken: a cancellation here loses nothing.
-                if self._segments or source.has_data():
+                if self._segments:
+                    await ready.checkpoint()
+                elif (seconds := left([self._pace])) and not self._is_finishing:
+                    self._stats.coalesced += 1
+                    await ready.pause(seconds)
+                elif source.has_data():
                     await ready.checkpoint()
                 elif self._is_finishing:
                     break
@@ -365,6 +376,7 @@ class EventStream(EventReader, Scoped, Generic[T]):
             drained = source.drain(0, limit, room, self._memory, stats)
         elif self._meets_short and drained.lengths and min(drained.lengths) >= event_type.size:
             self._meets_short = False  # rows again
+        self._pace.drained(drained, limit, room, stats.capacity)
         if not drained.count:
             return drained
         data = memoryview(ffi.buffer(drained.memory, drained.room))

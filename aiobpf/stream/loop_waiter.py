@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, final
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,10 +32,10 @@ class LoopWaiter(asyncio.Future[None]):
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(loop=loop)
-        self._callback: Callable[[asyncio.Future[None]], object] | None = None
+        self._callback: Callable[[LoopWaiter], object] | None = None
         self._context: Context | None = None
 
-    def add_done_callback(self, fn: Callable[[asyncio.Future[None]], Any], /, *, context: Context | None = None) -> None:
+    def add_done_callback(self, fn: Callable[[LoopWaiter], object], /, *, context: Context | None = None) -> None:
         if self._callback is None:
             self._callback, self._context = fn, context
         super().add_done_callback(fn, context=context)

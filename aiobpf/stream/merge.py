@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, Self, final
 
 from aiobpf.errors import ClosedError, CodecError, SpecError, StreamBusyError
 from aiobpf.stream.event_stream import ALL, FINISH_PATIENCE_S, FIRST_PAUSE_S, LONGEST_PAUSE_S, EventStream
+from aiobpf.stream.pace import left
 from aiobpf.stream.readiness import Readiness, readiness
 from aiobpf.stream.scoped import Scoped
 from aiobpf.stream.time_order import Order, TimeOrder
@@ -75,6 +76,8 @@ class Merged(Scoped):
         self._by_fd: dict[int, int] = {}
         self._unread: set[int] = set()
         """The places of streams that have more than was taken of them."""
+        self._paced: set[int] = set()
+        """Those of this round's streams whose next drain may wait a little for more (`Pace`)."""
         self._until_all = 0
         self._events: Iterator[Any] = iter(())
         self._stream = streams[0]
@@ -235,12 +238,15 @@ class Merged(Scoped):
                     self._pauses = 0
                     return pair
             # A round is over: the event loop has its turn before anything of the next one is taken.
+            seconds = self._seconds_left()
+            if seconds:
+                await ready.pause(seconds)
             if found := self._look():
                 if self._pauses:
                     await ready.pause(min(FIRST_PAUSE_S * 2 ** min(self._pauses - 1, 16), LONGEST_PAUSE_S))
                     if self._is_finishing and self._pauses * LONGEST_PAUSE_S > FINISH_PATIENCE_S:
                         break
-                else:
+                elif not seconds:
                     await ready.checkpoint()
                 self._pauses += 1  # unless a batch comes of it, all that is there is still being written
                 self._begin_round(found)
@@ -252,6 +258,18 @@ class Merged(Scoped):
             else:
                 self._until_all = 0  # nobody announced anything: look for what came all the same
         raise StopAsyncIteration
+
+    def _seconds_left(self) -> float:
+        """How long to sleep on for more records of streams that keep giving some; 0.0 for not at all."""
+        if not self._paced:
+            return 0.0
+        seconds = 0.0
+        if not self._is_finishing and self._unread <= self._paced:
+            seconds = left(self.streams[index]._pace for index in self._paced)
+        for index in self._paced if seconds else ():
+            self.streams[index]._stats.coalesced += 1
+        self._paced.clear()
+        return seconds
 
     def _look(self) -> set[int]:
         """The places of the streams that have events.
@@ -290,6 +308,8 @@ class Merged(Scoped):
         stream._give_back_events()
         if not stream._segments and source.has_data():
             stream._drain(source, min(stream._batch_records, self._most), stream._batch_bytes)
+            if stream._pace.due:
+                self._paced.add(index)
         segments = len(stream._segments)
         if segments > 1 or source.has_data():
             # What is left in the ring is not announced again: its producers wake nobody before the reader caught up.

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import TYPE_CHECKING, Any, Protocol, final
+from typing import TYPE_CHECKING, Protocol, final
 
 from aiobpf.kernel.event_loop import runs_on_trio
 from aiobpf.kernel.timer import Timer
@@ -175,9 +175,9 @@ class LoopReadiness:
             self._end_in_callback()
 
     def _on_pause_over(self) -> None:
-        # The next pause makes the timer unreadable again; only where none follows at once a call is needed for it.
-        if not (self._is_pausing and self._end_in_callback()):
-            self._pause_timer.stop()
+        self._pause_timer.stop()  # else it would stay readable, and end the next pause too
+        if self._is_pausing:
+            self._end_in_callback()
 
     def _disarm(self) -> None:
         if self._is_armed:

@@ -34,10 +34,12 @@ class RingBuffer(EventStream[T]):
 
     *batch_records* and *batch_bytes* are the most that is taken at a time, *turn_s* about how long single events are
     handed out (with what the caller does to them) before the event loop has its turn; batches are not cut by time.
-    *flush_interval* (seconds) looks for records even if nobody announced them (BPF_RB_NO_WAKEUP). *on_short* says
-    whether a record too short for *type* raises CodecError or is only counted ("skip"). *lost* is where the program
-    counts what it found no room for, which else is lost without a trace: a Map (element 0 of an array or per-CPU array,
-    a u64) or a Variable; ``coll.stream("events")`` takes the one named "events_lost".
+    *max_delay* (seconds) is how much later a record may be read while records keep coming, so that the reader takes
+    many at a time instead of waking for each (docs/events.md tells when); 0 or None: never later. *flush_interval*
+    (seconds) looks for records even if nobody announced them (BPF_RB_NO_WAKEUP). *on_short* says whether a record too
+    short for *type* raises CodecError or is only counted ("skip"). *lost* is where the program counts what it found no
+    room for, which else is lost without a trace: a Map (element 0 of an array or per-CPU array, a u64) or a Variable;
+    ``coll.stream("events")`` takes the one named "events_lost".
 
     A ring that overwrites (BPF_F_RB_OVERWRITE, 6.19) keeps what is newest: what was overwritten before it was read is
     counted in bytes (`StreamStats.overwritten`), and the stream looks every 0.2 s by itself, as a reader that was

@@ -31,6 +31,8 @@ class StreamStats:
     batches: int = 0
     wake_ups: int = 0
     """Times that the kernel woke a waiting reader."""
+    coalesced: int = 0
+    """Pauses made while records kept coming, to take more of them at once (`max_delay`)."""
     busy_pauses: int = 0
     """Pauses made because the next record was still being written."""
     high_water: int = 0
