@@ -151,6 +151,16 @@ def endurance(session: nox.Session) -> None:
 
 
 @nox.session
+def guard(session: nox.Session) -> None:
+    """Instructions, allocations, system calls and turns within their bounds, as root; needs valgrind, strace and gcc.
+
+    ``nox -s guard -- --record`` makes what is counted now the bounds.
+    """
+    install(session, "test")
+    session.run("python", "-m", "tests.guard", *session.posargs)
+
+
+@nox.session
 def bench(session: nox.Session) -> None:
     """The benchmarks beside libbpf (C), cilium/ebpf (Go) and aya (Rust); writes docs/performance.md."""
     install(session, "test")

@@ -14,11 +14,16 @@ from benchmarks.workload import RingFullError, Workload, workload_spec
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
+    from typing import Unpack
+
+    from aiobpf.stream.event_stream import StreamOptions
 
 RECORD_BYTES = 64
 RING = f"ring_{RECORD_BYTES}"
 TYPE = f"struct record_{RECORD_BYTES}"
 BURST = 20_000
+NO_TURN_S = 60.0
+"""As *turn_s*: how many events come between two turns of the loop then depends on no clock."""
 
 
 @define
@@ -95,9 +100,15 @@ async def loaded() -> AsyncIterator[Workload]:
         yield Workload(collection)
 
 
-def open_stream(workload: Workload) -> RingBuffer[Any]:
+def open_stream(workload: Workload, **options: Unpack[StreamOptions]) -> RingBuffer[Any]:
     """The stream of 64-byte records, to be entered."""
-    return RingBuffer(workload.map(RING), TYPE)
+    return RingBuffer(workload.map(RING), TYPE, **options)
+
+
+def refill(workload: Workload, count: int) -> None:
+    """Submit *count* events; RingFullError where they find no room."""
+    for begin in range(0, count, BURST):
+        workload.submit(RECORD_BYTES, min(count - begin, BURST))
 
 
 @contextlib.contextmanager
