@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from aiobpf.collection import Attached as Attached
     from aiobpf.collection import Collection as Collection
     from aiobpf.collection import UnknownNameError as UnknownNameError
-    from aiobpf.collection.collection import load as load
+    from aiobpf.collection.opening import load as load
     from aiobpf.compatibility import TargetKernel as TargetKernel
     from aiobpf.compatibility import check as check
     from aiobpf.elf import read_spec as read_spec
@@ -86,7 +86,8 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "aiobpf.btf": "Btf",
-    "aiobpf.collection": "Attached Collection UnknownNameError load",
+    "aiobpf.collection": "Attached Collection UnknownNameError",
+    "aiobpf.collection.opening": "load",
     "aiobpf.compatibility": "TargetKernel check",
     "aiobpf.elf": "read_spec",
     "aiobpf.errors": (

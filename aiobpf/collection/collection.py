@@ -242,16 +242,18 @@ class Collection:
         whose fields are matched by name; by default the BTF type of the map's values, else bytes. *options* are those
         of `RingBuffer` or `PerfBuffer`. A ring buffer's ``lost`` is the map or variable NAME_lost, where there is one.
         """
-        from aiobpf.stream import PerfBuffer, RingBuffer
-
         self._open()
         map_ = self.maps[name]
         if map_.type == MapType.RINGBUF:
+            from aiobpf.stream import RingBuffer
+
             counter = f"{name}_lost"
             if counter in self.maps or counter in self.variables:
                 options.setdefault("lost", self.maps[counter] if counter in self.maps else self.variables[counter])
             return RingBuffer(map_, type, **options)
         if map_.type == MapType.PERF_EVENT_ARRAY:
+            from aiobpf.stream import PerfBuffer
+
             return PerfBuffer(map_, type, **options)
         raise SpecError(f"map {name!r} is a {map_.type.name} map; events come from RINGBUF and PERF_EVENT_ARRAY maps")
 
@@ -326,60 +328,6 @@ class Collection:
     def __repr__(self) -> str:
         state = "closed " if self.is_closed else ""
         return f"<{state}Collection of {len(self.programs)} programs, {len(self.maps)} maps>"
-
-
-def load(
-    source: Source,
-    *,
-    replace_maps: Mapping[str, Map] | None = None,
-    pin_path: str | PathLike[str] | None = None,
-    kernel_btf: Btf | str | PathLike[str] | None = None,
-    btf_cache: KernelBtfCache | None = None,
-    token: TokenSource = "auto",
-    kconfig: Kconfig | None = None,
-    programs: Iterable[str] | None = None,
-    attach_programs: Mapping[str, Program] | None = None,
-    log: LogPolicy | None = None,
-    limiter: CapacityLimiter | None = None,
-) -> Opening[Collection]:
-    """Load an object file or a spec into the kernel: ``async with aiobpf.load("exec.bpf.o") as coll``.
-
-    All or nothing, in the order of the object file; the same source gives the same system calls. Loading never changes
-    a spec. A cancelled load leaves nothing behind.
-
-    *source*: a CollectionSpec, a path, or the bytes of an object file.
-    *replace_maps*: maps to use instead of the object's own, by name; they are duplicated, and stay the caller's.
-    *pin_path*: the folder of a bpffs in which maps that ask for pinning by name are found or made (/sys/fs/bpf).
-    *kernel_btf*: types to relocate against instead of the running kernel's; a Btf, or the path of raw BTF or an ELF.
-    *btf_cache*: the running kernel's types, shared among loads.
-    *token*: a BPF token (`LoadOptions`); by itself one is found in a user namespace with a delegated bpffs.
-    *kconfig*: options that count before the kernel's own configuration: lines of a .config, or values by name
-    ({"CONFIG_HZ": 250, "CONFIG_X": "m", "CONFIG_S": '"text"', "CONFIG_Y": None}).
-    *programs*: load only these (default: all that the object does not mark with "?").
-    *attach_programs*: loaded programs that programs of the object attach to, by the name of the one that attaches: the
-    target of a freplace program, or of fentry and fexit of a program. ``attach_to`` names the function, by default the
-    target's first.
-    *log*: when and how much the verifier logs.
-    *limiter*: bounds how many loads run at once.
-
-    Raises ElfError, BtfError, SpecError (the source), CoreRelocationError, UnresolvedSymbolError, NotSupportedError (it
-    does not fit this kernel), VerifierError, MissingPrivilegeError and other KernelErrors.
-    """
-    return Opening(
-        lambda: Collection.load(
-            source,
-            replace_maps=replace_maps,
-            pin_path=pin_path,
-            kernel_btf=kernel_btf,
-            btf_cache=btf_cache,
-            token=token,
-            kconfig=kconfig,
-            programs=programs,
-            attach_programs=attach_programs,
-            log=log,
-            limiter=limiter,
-        )
-    )
 
 
 def _dispose(loaded: object) -> None:

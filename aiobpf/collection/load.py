@@ -7,6 +7,7 @@ what refers to programs. Nothing here awaits; a worker thread runs it whole.
 from __future__ import annotations
 
 import contextlib
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, final
 
 from attrs import define, field, frozen
@@ -19,7 +20,6 @@ from aiobpf.link import kind_of, kind_of_map
 from aiobpf.runtime import LoadContext, LoadOptions, Map, Prepared, Program, Section, Variable
 from aiobpf.runtime.map_create import fill_map, open_or_create, require_compatible
 from aiobpf.runtime.program_load import referenced_maps
-from aiobpf.runtime.struct_ops import create_struct_ops_map, fill_struct_ops
 from aiobpf.spec import CollectionSpec
 from aiobpf.spec.struct_ops_plan import StructOpsPlan
 from aiobpf.uapi import MapType
@@ -31,7 +31,11 @@ if TYPE_CHECKING:
     from aiobpf.spec import ProgramSpec
 
 _METADATA = "bpf_metadata_"
-_STREAMED = frozenset({MapType.RINGBUF, MapType.PERF_EVENT_ARRAY})
+_STREAMED = {
+    MapType.RINGBUF: ("aiobpf.stream.ring_buffer", "aiobpf.btf.codec_event"),
+    MapType.PERF_EVENT_ARRAY: ("aiobpf.stream.perf_buffer", "aiobpf.btf.codec_event"),
+}
+"""What reads the events of such a map."""
 
 
 @frozen
@@ -195,16 +199,20 @@ def load_collection(source: CollectionSpec | str | PathLike[str] | bytes, plan: 
             for name, contents in zip(new, held, strict=True):
                 fill_map(loaded.maps[name], _loadable(name, contents, loaded, used), loaded.maps, loaded.programs)
             for name in operations.maps:
+                from aiobpf.runtime.struct_ops import fill_struct_ops
+
                 fill_struct_ops(loaded.maps[name], loaded.programs)
         _make_variables(loaded, spec)
     except BaseException:
         loaded.undo()
         raise
-    if any(map_spec.type in _STREAMED for map_spec in spec.maps.values()):
+    streamed = {map_spec.type for map_spec in spec.maps.values()} & _STREAMED.keys()
+    if streamed:
         # `Collection.stream` would do this in the event loop's thread, and hold it for 40 ms: here is the worker. What
         # cannot be imported (any more) is told where it is asked for.
         with contextlib.suppress(ImportError):
-            import aiobpf.stream  # noqa: F401
+            for module in (module for map_type in streamed for module in _STREAMED[map_type]):
+                import_module(module)
     return loaded
 
 
@@ -241,6 +249,8 @@ def _open_maps(
             if given is not None:
                 raise SpecError(f"struct_ops map {name!r} is made of this load's programs: it cannot be replaced")
             if operations.makes(map_spec):
+                from aiobpf.runtime.struct_ops import create_struct_ops_map
+
                 loaded.add_map(name, create_struct_ops_map(map_spec, context))
             continue
         if given is not None:

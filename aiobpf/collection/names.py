@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from difflib import get_close_matches
 from typing import TypeVar, final
 
 from aiobpf.errors import SpecError
@@ -34,6 +33,9 @@ class Names(Mapping[str, T]):
         except KeyError:
             raise self._unknown(name) from None
 
+    def __contains__(self, name: object) -> bool:
+        return name in self._items  # that it is not there is no error to put into words
+
     def __getattr__(self, name: str) -> T:
         if name.startswith("_"):
             raise AttributeError(name)
@@ -52,6 +54,8 @@ class Names(Mapping[str, T]):
         return f"<{self._kind}s {', '.join(self._items) or 'none'}>"
 
     def _unknown(self, name: str) -> UnknownNameError:
+        from difflib import get_close_matches
+
         close = get_close_matches(name, self._items)
         known = f"did you mean {close[0]!r}?" if close else f"it has: {', '.join(self._items) or 'none'}"
         return UnknownNameError(f"the collection has no {self._kind} {name!r}; {known}")

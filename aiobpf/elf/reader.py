@@ -18,7 +18,6 @@ from aiobpf.elf.maps_legacy import read_legacy_maps
 from aiobpf.elf.programs import read_code, read_programs
 from aiobpf.elf.relocation_table import read_relocations, tables_by_target
 from aiobpf.elf.relocations import Places
-from aiobpf.elf.struct_ops import bind_programs, read_struct_ops
 from aiobpf.elf.symbols import SymbolTable
 from aiobpf.errors import BtfError, ElfError
 from aiobpf.spec.collection import CollectionSpec
@@ -91,6 +90,8 @@ def _read(file: ElfFile) -> CollectionSpec:
     if kconfig is not None:
         _put_map(spec, kconfig)
     for section in layout.struct_ops:
+        from aiobpf.elf.struct_ops import read_struct_ops
+
         table = tables.get(section.index)
         places.struct_ops_sections.add(section.index)
         for added in read_struct_ops(file, section, table, places, types):
@@ -107,7 +108,10 @@ def _read(file: ElfFile) -> CollectionSpec:
         types=types,
         maps=spec.maps,
     )
-    bind_programs(spec)
+    if layout.struct_ops:
+        from aiobpf.elf.struct_ops import bind_programs
+
+        bind_programs(spec)
     return spec
 
 

@@ -6,7 +6,6 @@ import os
 import threading
 import warnings
 from functools import cache
-from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, final
 
@@ -108,6 +107,8 @@ class KernelBtfCache:
             raise NotSupportedError(
                 f"types of module {name!r}", hint=f"There is no {path}: it is not loaded, or built without BTF"
             ) from None
+        from hashlib import blake2b  # brings OpenSSL, for modules alone
+
         digest = blake2b(data, digest_size=16).digest()
         with self._lock:
             known = self._modules.get(path.name)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import errno
 import socket
 import struct
@@ -42,7 +41,9 @@ def find_interface(interface: str | int) -> int:
 def no_interface(interface: str | int) -> KernelError:
     """ENODEV with the names that there are."""
     names = sorted(name for _, name in socket.if_nameindex())
-    near = difflib.get_close_matches(str(interface), names, n=3) or names[:8]
+    from difflib import get_close_matches
+
+    near = get_close_matches(str(interface), names, n=3) or names[:8]
     hint = f"There are: {', '.join(near)}" if near else "This network namespace has no interface"
     return kernel_error(errno.ENODEV, "attach", f"interface {interface!r}", hint)
 

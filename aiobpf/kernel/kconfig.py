@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import io
 import os
 import zlib
@@ -40,6 +39,8 @@ def parse_kernel_config(data: bytes) -> dict[str, str]:
     """A .config file, gzipped or not. Invariant: any bytes give a dict, or NotSupportedError, from 16 MiB at most."""
     if data.startswith(b"\x1f\x8b"):
         try:
+            import gzip
+
             with gzip.open(io.BytesIO(data)) as stream:
                 data = stream.read(_MAX_BYTES)
         except (OSError, EOFError, zlib.error) as error:

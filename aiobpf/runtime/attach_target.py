@@ -3,7 +3,6 @@ another BPF program."""
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from attrs import frozen
@@ -97,6 +96,8 @@ def _suggestion(btf: Btf, prefix: str, name: str, kind: type[Type]) -> str:
     names = [known.removeprefix(prefix) for known in btf.names(kind, start)]
     if not prefix:
         names = [known for known in names if abs(len(known) - len(name)) <= _LENGTH_APART]
+    from difflib import get_close_matches
+
     close = get_close_matches(name, names, n=2, cutoff=0.8)
     hint = f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
     return hint if prefix else f"{hint} (or it was inlined, or it is not traceable)"

@@ -14,9 +14,7 @@ from aiobpf.btf import Btf, CoreRelocator
 from aiobpf.errors import BtfError, NotSupportedError
 from aiobpf.kernel import Feature, features
 from aiobpf.kernel.btf import shared_btf_cache
-from aiobpf.kernel.kallsyms import Kallsyms
 from aiobpf.kernel.tokens import opened_token
-from aiobpf.runtime.kconfig_values import kconfig_contents
 from aiobpf.runtime.program_btf import ProgramBtf
 from aiobpf.spec import ExternKind
 from aiobpf.spec.kconfig import KCONFIG
@@ -28,6 +26,7 @@ if TYPE_CHECKING:
     from aiobpf.asm import Instructions
     from aiobpf.btf import Type
     from aiobpf.kernel.btf import KernelBtfCache, KernelType
+    from aiobpf.kernel.kallsyms import Kallsyms
     from aiobpf.runtime.options import LoadOptions
     from aiobpf.spec import Extern, MapSpec
 
@@ -110,6 +109,8 @@ class LoadContext:
 
     @cached_property
     def _kallsyms(self) -> Kallsyms:
+        from aiobpf.kernel.kallsyms import Kallsyms
+
         return Kallsyms.read()
 
     def replace_missing_helpers(self, instructions: Instructions) -> None:
@@ -127,5 +128,7 @@ class LoadContext:
         """What the map *name* holds at first; that of .kconfig is asked of the running kernel."""
         if name != KCONFIG:
             return spec.contents
+        from aiobpf.runtime.kconfig_values import kconfig_contents
+
         values = [extern for extern in externs if extern.kind is ExternKind.KCONFIG]
         return {bytes(4): kconfig_contents(spec.value_size, values, self.options.kconfig)}

@@ -21,7 +21,6 @@ from aiobpf.runtime.map_create import create_empty_map, fill_map
 from aiobpf.runtime.map_key import MAP
 from aiobpf.runtime.program import Program
 from aiobpf.runtime.program_externs import resolve_externs
-from aiobpf.runtime.struct_ops import struct_ops_target
 from aiobpf.runtime.submission import Submission
 from aiobpf.runtime.unlinked import require_linked
 from aiobpf.spec import EXTERN, ExternKind, Pinning
@@ -80,6 +79,8 @@ class Prepared:
         self._target: AttachTarget | None
         self._member: int | None = None
         if spec.type == ProgramType.STRUCT_OPS:
+            from aiobpf.runtime.struct_ops import struct_ops_target
+
             place = struct_ops_target(spec, context)
             self._target = AttachTarget(place.struct.type_id, btf_fd=place.struct.btf_fd)
             self._member = place.member

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import errno
 import sys
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Final, final
 
 from attrs import define, frozen
@@ -68,6 +67,8 @@ def _knows_links(found: KernelStructOps) -> bool:
 def _known(btf: Btf, name: str) -> str:
     names = {each.name.removeprefix(_VALUE_PREFIX) for each in btf.types if each.name.startswith(_VALUE_PREFIX)}
     names.discard(_COMMON)
+    from difflib import get_close_matches
+
     close = get_close_matches(name, names)
     if close:
         return f"Did you mean {close[0]!r}?"
@@ -101,6 +102,8 @@ def struct_ops_target(spec: ProgramSpec, context: LoadContext) -> StructOpsTarge
     places = member_places(found.struct)
     place = places.get(member)
     if place is None or not place.is_function_pointer:
+        from difflib import get_close_matches
+
         close = get_close_matches(member, [each.name for each in places.values() if each.is_function_pointer])
         raise NotSupportedError(
             f"program {spec.name!r}: this kernel's struct {name} has no function {member!r}",

@@ -1,12 +1,18 @@
 """Programs, maps and variables as plain data."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from aiobpf.spec.collection import CollectionSpec
 from aiobpf.spec.core_relocations import core_relocations
 from aiobpf.spec.externs import EXTERN, Export, Extern, ExternKind
 from aiobpf.spec.map import MapSpec, Pinning
 from aiobpf.spec.program import ProgramSpec
-from aiobpf.spec.struct_ops import StructOpsMembers, UnknownMemberError
 from aiobpf.spec.variable import VariableSpec
+
+if TYPE_CHECKING:
+    from aiobpf.spec.struct_ops import StructOpsMembers, UnknownMemberError
 
 __all__ = [
     "EXTERN",
@@ -22,3 +28,14 @@ __all__ = [
     "VariableSpec",
     "core_relocations",
 ]
+
+
+def __getattr__(name: str) -> object:
+    """What only objects with struct_ops maps need, values' codecs behind it, is imported when it is asked for."""
+    if name in {"StructOpsMembers", "UnknownMemberError"}:
+        from aiobpf.spec import struct_ops
+
+        value: object = getattr(struct_ops, name)
+        globals()[name] = value
+        return value
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

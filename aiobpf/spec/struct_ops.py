@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Literal, final
 
 import attrs
@@ -76,6 +75,8 @@ class StructOpsMembers(Mapping[str, Any]):
         """Where the member lies in `raw`; UnknownMemberError if there is none."""
         found = self._places.get(name)
         if found is None:
+            from difflib import get_close_matches
+
             close = get_close_matches(name, self._places)
             hint = f"did you mean {close[0]!r}?" if close else f"it has: {', '.join(self._places) or 'none'}"
             raise UnknownMemberError(f"struct {self.type.name} has no member {name!r}; {hint}")

@@ -1,6 +1,6 @@
 """``python -m tests.guard.first_load``: a process's first load and first stream, every callback of its loop timed.
 
-The names that a program imports are imported before, as at the top of a module. Prints JSON: the longest callback of
+`aiobpf.load` is imported before, as at the top of a module, and nothing else. Prints JSON: the longest callback of
 each part, in ms of CPU time, and what it was.
 """
 
@@ -20,7 +20,7 @@ async def first() -> dict[str, Steps]:
     loading, streaming = Steps(), Steps()
     with asyncio_callbacks(loading):
         await asyncio.sleep(0)
-        collection = await aiobpf.Collection.load(OBJECT)
+        collection = await aiobpf.load(OBJECT)
         await asyncio.sleep(0)  # a callback is told of when it is over
     async with collection:
         with asyncio_callbacks(streaming):
@@ -31,5 +31,5 @@ async def first() -> dict[str, Steps]:
 
 
 if __name__ == "__main__":
-    aiobpf.Collection
+    aiobpf.load
     print(json.dumps({part: [each.longest_ms, each.longest_is] for part, each in anyio.run(first).items()}))
