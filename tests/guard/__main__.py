@@ -63,8 +63,8 @@ def main(arguments: list[str] | None = None) -> int:
         judged += bounds.judge(part, measured, bounds.read(), is_complete=may_use_bpf())
     print("\n".join(table.lines(judged)))
     if options.record:
-        table.write(bounds.read(), judged)
-    if bounds.PYTHON not in bounds.read():
+        table.write(bounds.read())
+    if all(each.bound is None for each in judged):
         print(f"\nNothing is recorded for Python {bounds.PYTHON}: nothing is judged.")
     broken = [each for each in judged if each.is_breach]
     for each in broken:

@@ -1,4 +1,7 @@
-"""The bounds, in bounds.toml: by Python version, part, and name of what is counted."""
+"""The bounds, in bounds.toml: by Python version, part, and name of what is counted.
+
+A version has those that were recorded with it, else those of another release of the same minor version.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ if TYPE_CHECKING:
     from tests.guard.measured import Numbers
 
 FILE = Path(__file__).parent / "bounds.toml"
-PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
+PYTHON = ".".join(map(str, sys.version_info[:3]))
 
 YARDSTICK = "the yardstick"
 """Plain Python, without aiobpf. A Python that was compiled otherwise takes another number of instructions for the same:
@@ -68,11 +71,11 @@ def judge(
     is_complete: bool = True,
 ) -> Iterator[Judged]:
     """Each number beside its bound. A bound of which there is no number any more is a breach where *is_complete*."""
-    recorded = bounds.get(python, {}).get(part, {})
+    recorded = bounds.get(chosen(part, measured, bounds, python), {}).get(part, {})
     scale = 1.0
     if YARDSTICK in measured and YARDSTICK in recorded:
         scale = measured[YARDSTICK] / recorded[YARDSTICK]
-    if abs(scale - 1) < SAME_PYTHON:
+    if scale < 1 + SAME_PYTHON:  # one that takes less for plain Python takes no less for what is in C
         scale = 1.0
     for name, value in measured.items():
         if name == YARDSTICK:
@@ -83,6 +86,16 @@ def judge(
             yield Judged(part, name, value, None if bound is None else bound * scale if moves else bound)
     for name in sorted(recorded.keys() - measured.keys()) if is_complete else ():
         yield Judged(part, name, math.inf, recorded[name])
+
+
+def chosen(part: str, measured: Numbers, bounds: Mapping[str, Mapping[str, Mapping[str, float]]], python: str) -> str:
+    """The version whose bounds count for *python*: itself, or of its minor version what has the nearest yardstick."""
+    if part in bounds.get(python, {}):
+        return python
+    minor = python.rpartition(".")[0]
+    others = [each for each in bounds if each.rpartition(".")[0] == minor and part in bounds[each]]
+    here = measured.get(YARDSTICK, 0)
+    return min(others, key=lambda each: abs(bounds[each][part].get(YARDSTICK, here) - here), default=python)
 
 
 def bound_for(part: str, name: str, measured: float) -> float:

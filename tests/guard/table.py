@@ -8,7 +8,7 @@ from tests.guard.bounds import PYTHON, YARDSTICK, number
 from tests.guard.measured import REPOSITORY
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from tests.guard.bounds import Bounds, Judged
 
@@ -29,18 +29,13 @@ def lines(judged: Sequence[Judged]) -> Iterator[str]:
         yield f"{each.name:<{width}}  {number(each.measured):>14}  {bound:>14}{note}"
 
 
-def write(bounds: Bounds, measured: Iterable[Judged], python: str = PYTHON) -> None:
+def write(bounds: Bounds, python: str = PYTHON) -> None:
     """Make the document's table anew, of the bounds of *python*."""
-    values = {(each.part, each.name): each.measured for each in measured}
     text = DOCUMENT.read_text()
     before, rest = text.split(BEGIN)
     _, after = rest.split(END)
-    table: list[str] = []
+    rows: list[str] = []
     for part, names in bounds[python].items():
-        table += [f"\n### {part[0].upper()}{part[1:]}\n", "| what | measured | bound |", "| --- | ---: | ---: |"]
-        for name, bound in names.items():
-            value = values.get((part, name))
-            if name == YARDSTICK:
-                continue
-            table.append(f"| {name} | {'' if value is None else number(value)} | {number(bound)} |")
-    DOCUMENT.write_text(f"{before}{BEGIN}\n\nWith Python {python}:\n" + "\n".join(table) + f"\n\n{END}{after}")
+        rows += [f"\n### {part[0].upper()}{part[1:]}\n", "| what | at most |", "| --- | ---: |"]
+        rows += [f"| {name} | {number(bound)} |" for name, bound in names.items() if name != YARDSTICK]
+    DOCUMENT.write_text(f"{before}{BEGIN}\n\nWith Python {python}:\n" + "\n".join(rows) + f"\n\n{END}{after}")
