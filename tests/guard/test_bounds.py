@@ -95,14 +95,14 @@ def test_what_is_recorded_is_within_its_own_bounds_and_leaves_the_rest(tmp_path:
     file = tmp_path / "bounds.toml"
     measured = {"a": 1234567.8, "b": 0, "c: files opened": 101, "d": 0.333}
     for part in bounds.MARGINS:
-        bounds.record(part, measured, file, "3.12")
+        bounds.record(part, measured, file, "3.12.1")
     bounds.record("turns", {"a": 1}, file, "3.11.7")
     found = bounds.read(file)
-    assert found["3.12"]["turns"] == {**measured, "c: files opened": 106}
-    assert found["3.12"]["instructions"] == {"a": 1_340_000, "b": 0, "c: files opened": 106, "d": 0.36}
-    assert found["3.11"] == {"turns": {"a": 1}}
+    assert found["3.12.1"]["turns"] == {**measured, "c: files opened": 106}
+    assert found["3.12.1"]["instructions"] == {"a": 1_340_000, "b": 0, "c: files opened": 106, "d": 0.36}
+    assert found["3.11.7"] == {"turns": {"a": 1}}
     for part in bounds.MARGINS:
-        assert not any(each.is_breach for each in judge(part, measured, found, "3.12"))
+        assert not any(each.is_breach for each in judge(part, measured, found, "3.12.1"))
 
 
 def test_the_document_has_the_bounds_that_are_recorded() -> None:
