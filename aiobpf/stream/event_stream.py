@@ -19,7 +19,7 @@ from aiobpf.kernel.worker import close_in_worker, in_worker
 from aiobpf.stream.batch import Batch, join
 from aiobpf.stream.batch_memory import BatchMemory
 from aiobpf.stream.event_type import EventMap, resolve_event_type
-from aiobpf.stream.pace import DEFAULT_MAX_DELAY_S, LONGEST_DELAY_S, Pace, left
+from aiobpf.stream.pace import DEFAULT_MAX_DELAY_S, LONGEST_DELAY_S, Pace, seconds_until
 from aiobpf.stream.program_losses import LossCounter, ProgramLosses, check_counter
 from aiobpf.stream.readers import claim, unclaim
 from aiobpf.stream.readiness import Readiness, readiness
@@ -241,8 +241,9 @@ class EventStream(EventReader, Scoped, Generic[T]):
                 elif spent < self._turn_s / 4:
                     self._turn = min(self._turn * 2, self._batch_records)
             batch = await self._next_batch(self._turn)
-            self._turn_began = time.monotonic()
             self._turn_was_full = len(batch) >= self._turn
+            if self._turn_was_full:
+                self._turn_began = time.monotonic()
             self._current = batch
             try:
                 self._events = self._left = iter(batch)
@@ -327,6 +328,7 @@ class EventStream(EventReader, Scoped, Generic[T]):
 
     async def _read(self, ready: Readiness, limit: int) -> Batch[T]:
         self._give_back_events()
+        stats = self._stats
         had_a_turn = False
         pauses = 0
         while (source := self._source) is not None:
@@ -334,15 +336,15 @@ class EventStream(EventReader, Scoped, Generic[T]):
                 # Before anything is taken: a cancellation here loses nothing.
                 if self._segments:
                     await ready.checkpoint()
-                elif (seconds := left([self._pace])) and not self._is_finishing:
-                    self._stats.coalesced += 1
+                elif (due := self._pace.due(stats.capacity)) and (seconds := seconds_until(due)):
+                    stats.coalesced += 1
                     await ready.pause(seconds)
                 elif source.has_data():
                     await ready.checkpoint()
                 elif self._is_finishing:
                     break
                 elif await ready.wait():
-                    self._stats.wake_ups += 1
+                    stats.wake_ups += 1
                 had_a_turn = True
                 continue
             if self._segments:
@@ -376,7 +378,7 @@ class EventStream(EventReader, Scoped, Generic[T]):
             drained = source.drain(0, limit, room, self._memory, stats)
         elif self._meets_short and drained.lengths and min(drained.lengths) >= event_type.size:
             self._meets_short = False  # rows again
-        self._pace.drained(drained, limit, room, stats.capacity)
+        self._pace.drained(drained, limit, room)
         if not drained.count:
             return drained
         data = memoryview(ffi.buffer(drained.memory, drained.room))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, Self, final
 
 from aiobpf.errors import ClosedError, CodecError, SpecError, StreamBusyError
 from aiobpf.stream.event_stream import ALL, FINISH_PATIENCE_S, FIRST_PAUSE_S, LONGEST_PAUSE_S, EventStream
-from aiobpf.stream.pace import left
+from aiobpf.stream.pace import seconds_until
 from aiobpf.stream.readiness import Readiness, readiness
 from aiobpf.stream.scoped import Scoped
 from aiobpf.stream.time_order import Order, TimeOrder
@@ -76,8 +76,8 @@ class Merged(Scoped):
         self._by_fd: dict[int, int] = {}
         self._unread: set[int] = set()
         """The places of streams that have more than was taken of them."""
-        self._paced: set[int] = set()
-        """Those of this round's streams whose next drain may wait a little for more (`Pace`)."""
+        self._paced: dict[int, float] = {}
+        """Those of this round's streams whose next drain may wait a little for more, and until when (`Pace`)."""
         self._until_all = 0
         self._events: Iterator[Any] = iter(())
         self._stream = streams[0]
@@ -264,8 +264,8 @@ class Merged(Scoped):
         if not self._paced:
             return 0.0
         seconds = 0.0
-        if not self._is_finishing and self._unread <= self._paced:
-            seconds = left(self.streams[index]._pace for index in self._paced)
+        if not self._is_finishing and self._unread <= self._paced.keys():
+            seconds = seconds_until(min(self._paced.values()))
         for index in self._paced if seconds else ():
             self.streams[index]._stats.coalesced += 1
         self._paced.clear()
@@ -308,8 +308,8 @@ class Merged(Scoped):
         stream._give_back_events()
         if not stream._segments and source.has_data():
             stream._drain(source, min(stream._batch_records, self._most), stream._batch_bytes)
-            if stream._pace.due:
-                self._paced.add(index)
+            if due := stream._pace.due(stream._stats.capacity):
+                self._paced[index] = due
         segments = len(stream._segments)
         if segments > 1 or source.has_data():
             # What is left in the ring is not announced again: its producers wake nobody before the reader caught up.

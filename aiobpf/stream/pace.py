@@ -6,8 +6,6 @@ import time
 from typing import TYPE_CHECKING, Final, final
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from aiobpf.stream.source import Drained
 
 DEFAULT_MAX_DELAY_S: Final = 0.0005
@@ -39,47 +37,52 @@ class Pace:
     nothing comes is the last.
     """
 
-    __slots__ = ("_began", "_bytes", "_delay", "_max_delay", "_records", "due")
+    __slots__ = ("_at", "_began", "_bytes", "_delay", "_max_delay", "_records", "_took_all")
 
     def __init__(self, max_delay: float | None) -> None:
         self._max_delay = max_delay or 0.0
+        self._at = 0.0
         self._began = 0.0
         self._records = 0
         self._bytes = 0
         self._delay = 0.0
-        self.due = 0.0
-        """When the next drain is due, on the clock of time.monotonic(); 0.0 as soon as there is something."""
+        self._took_all = False
 
-    def drained(self, drained: Drained, limit: int, room: int, capacity: int) -> None:
-        """What a drain of at most *limit* records and *room* bytes took just now from a buffer of *capacity* bytes."""
-        if not self._max_delay:
-            return
+    def drained(self, drained: Drained, limit: int, room: int) -> None:
+        """What a drain of at most *limit* records and *room* bytes took just now.
+
+        Only noted: between a wake-up and the consumer's code nothing is done that can be done before the next sleep.
+        """
         count = drained.count
-        self.due = 0.0
         if not count:
             self._delay = 0.0
             return
-        now = time.monotonic()
+        self._at = time.monotonic()
         self._records += count
         self._bytes += drained.room + 8 * count
-        if (age := now - self._began) >= WINDOW_S:
-            self._delay = self._delay_at(self._records / age, self._bytes / age, capacity)
-            self._began = now
-            self._records = self._bytes = 0
         # What the budget left there, or a program still writes, is not to wait.
-        took_all = count < limit and drained.room * (count + 1) <= room * count
-        if self._delay and took_all and not drained.is_busy and not drained.is_short:
-            self.due = now + self._delay
+        self._took_all = (
+            count < limit
+            and drained.room * (count + 1) <= room * count
+            and not drained.is_busy
+            and not drained.is_short
+        )
+
+    def due(self, capacity: int) -> float:
+        """When to drain a buffer of *capacity* bytes again, by time.monotonic(); 0.0: as soon as there is something."""
+        age = self._at - self._began
+        if age >= WINDOW_S:
+            self._delay = self._delay_at(self._records / age, self._bytes / age, capacity) if self._records else 0.0
+            self._began = self._at
+            self._records = self._bytes = 0
+        return self._at + self._delay if self._delay and self._took_all else 0.0
 
     def _delay_at(self, records_s: float, bytes_s: float, capacity: int) -> float:
-        delay = min(self._max_delay, capacity / FASTEST, capacity / SHARE / max(bytes_s, 1.0))
+        delay = min(self._max_delay, capacity / FASTEST, capacity / SHARE / bytes_s)
         return delay if delay >= SHORTEST_S and delay * records_s >= WORTH_IT else 0.0
 
 
-def left(paces: Iterable[Pace]) -> float:
-    """Seconds until the first drain of any is due; 0.0 for now, also if that is hardly worth a sleep."""
-    dues = [pace.due for pace in paces if pace.due]
-    if not dues:
-        return 0.0
-    seconds = min(dues) - time.monotonic()
+def seconds_until(due: float) -> float:
+    """From now to *due*; 0.0 where it is not worth a sleep."""
+    seconds = due - time.monotonic()
     return seconds if seconds >= SHORTEST_S else 0.0

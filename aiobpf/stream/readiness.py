@@ -165,9 +165,12 @@ class LoopReadiness:
             # that does not at every record: in either case the next wait arms it again.
             if self._has_data():
                 self._disarm()
-        elif self._has_data():
+        elif self._may_step and self._keeps_ready:
             self._by_fd = True
-            self._end_in_callback()
+            waiter.end_in_callback()
+        elif self._has_data():  # else: called again, before the task that was woken took what there was
+            self._by_fd = True
+            waiter.end()
 
     def _on_interval(self) -> None:
         self._timer = None
