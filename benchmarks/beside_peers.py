@@ -49,7 +49,7 @@ async def _measure(options: Options) -> dict[str, Any]:
     return {
         "environment": environment,
         "sides": names_of(run.hellos),
-        "unbuilt": unbuilt,
+        "unbuilt": {**unbuilt, **run.missing},
         "targets": verdicts(results),
         "cases": as_json(results),
     }

@@ -11,6 +11,7 @@ from benchmarks.cases.imports import OURS
 from benchmarks.cases.live import LIVE
 from benchmarks.cases.objects import LOAD, OPEN
 from benchmarks.cases.rings import NUMPY
+from benchmarks.cases.starts import RUN
 from benchmarks.report_live import live_parts
 from benchmarks.tables import duration, table
 from benchmarks.targets import TARGETS, bytes_an_instruction, rss_kib
@@ -25,7 +26,10 @@ if TYPE_CHECKING:
 FOLDERS = re.compile(r"(?<!\S)/(?:[^\s/]+/)+")
 """What a peer's words say of this machine: the folders of a path."""
 
-REFERENCE = {"ring-64": NUMPY, "ring-512": NUMPY, "import": OURS}
+RATED = {"event", "lookup", "update", "entry"}
+"""What there is so much of that a rate says something."""
+
+REFERENCE = {"ring-64": NUMPY, "ring-512": NUMPY, "import": OURS, "start": RUN}
 """The entrant that the others are compared with, where it is not plainly aiobpf."""
 
 
@@ -76,6 +80,8 @@ def _verdict(found: Comparison | None, unit: str) -> list[str]:
     if found is None:
         return ["not measured", "", "", ""]
     cpu = "" if found.cpu_value is None else f"{found.cpu_value:.2f}{unit}"
+    if found.is_met is None:
+        return [f"{found.value:.2f}{unit}", cpu, "", found.detail]
     verdict = "met" if found.is_met else "**missed**"
     if found.is_met_by_cpu not in {None, found.is_met}:
         verdict += " by the clock, met by CPU time" if found.is_met_by_cpu else " by the clock, **missed** by CPU time"
@@ -96,7 +102,7 @@ def _case(result: Result) -> str:
         ratios = result.ratios(entrant, reference)
         if has_cpu:
             row.append(duration(cpu.median))
-        if result.unit in {"event", "lookup", "entry"} and has_cpu:
+        if result.unit in RATED and has_cpu:
             row.append(f"{1e3 / spread.median:.3g} M/s")
         row.append(f"{statistics.median(ratios):.2f}" if ratios else "")
         if has_cpu:
@@ -107,12 +113,17 @@ def _case(result: Result) -> str:
     head = ["", f"time of one {result.unit}, median (quarters)"]
     if has_cpu:
         head.append("CPU time")
-    if result.unit in {"event", "lookup", "entry"} and has_cpu:
+    if result.unit in RATED and has_cpu:
         head.append("rate")
     head.append(f"time, {reference} = 1")
     if has_cpu:
         head.append("CPU time, the same")
-    head += [{"rss_kib": "RSS grows by", "anonymous_kib": "anonymous", "p99_ns": "p99"}.get(key, key) for key in extra]
+    head += [
+        {"rss_kib": "RSS grows by", "anonymous_kib": "anonymous", "p99_ns": "p99", "imports_ns": "its imports"}.get(
+            key, key
+        )
+        for key in extra
+    ]
     return table(head, rows)
 
 

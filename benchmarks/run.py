@@ -14,7 +14,10 @@ from benchmarks.cases.live import LIVE, live_cases
 from benchmarks.cases.maps import map_cases
 from benchmarks.cases.objects import FootprintCase, load_cases, open_cases
 from benchmarks.cases.rings import WakeCase, ring_cases
+from benchmarks.cases.sizes import SIZED, sized_cases
+from benchmarks.cases.starts import start_case
 from benchmarks.found_objects import choose, find_objects
+from benchmarks.growth.sources import NoCompilerError
 from benchmarks.samples import Result, Sample
 from benchmarks.side import Program, Side, SideError
 
@@ -54,6 +57,8 @@ class Run:
         self._sizes = sizes
         self._cpu, self._harness_cpu = cpus
         self._sides: dict[str, Side] = {}
+        self.missing: dict[str, str] = {}
+        """What could not be measured at all, and why."""
         self.hellos: dict[str, dict[str, str]] = {}
 
     def run(self, only: Sequence[str] = ()) -> Iterator[Result]:
@@ -81,10 +86,17 @@ class Run:
             *map_cases(sizes),
             ImportCase(sizes.rounds, self._cpu),
         ]
+        if is_wanted("start"):
+            own.append(start_case(sizes.loads, self._cpu))
         yield from (case for case in own if is_wanted(case.key))
         if is_wanted(LIVE):
             with Side(PRODUCER, self._harness_cpu, self._workload.producer_fds) as producer:
                 yield from (case for case in live_cases(sizes, producer) if is_wanted(case.key))
+        if is_wanted(SIZED):
+            try:
+                yield from (case for case in sized_cases(sizes) if is_wanted(case.key))
+            except NoCompilerError as error:
+                self.missing["objects of a known size"] = str(error)
         objects = find_objects() if any(map(is_wanted, ("open/", "load/", "footprint/"))) else {}
         chosen = choose(objects, sizes.objects)
         if is_wanted("open/"):

@@ -19,7 +19,10 @@ class Sizes:
     live_rounds: int = 3
     wake_ups: int = 300
     lookups: int = 20_000
+    bulk_entries: int = 100_000
     scan_entries: int = 1_000_000
+    instructions: int = 10_000
+    """Of a program; another has ten times as many."""
     objects: int = 24
     loads: int = 7
     """Rounds of what takes long: loading objects, opening the kernel's BTF in fresh processes, the large map."""
@@ -36,7 +39,9 @@ QUICK = Sizes(
     live_rounds=1,
     wake_ups=20,
     lookups=2_000,
+    bulk_entries=2_000,
     scan_entries=5_000,
+    instructions=1_000,
     objects=4,
     loads=2,
 )

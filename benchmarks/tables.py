@@ -6,7 +6,7 @@ from __future__ import annotations
 def duration(ns: float) -> str:
     """In a unit that leaves one to three digits before the point."""
     for unit, size in (("s", 1e9), ("ms", 1e6), ("us", 1e3)):
-        if ns >= size:
+        if ns >= size * 0.9995:  # which would be rounded up to it
             return f"{ns / size:.3g} {unit}"
     return f"{ns:.3g} ns"
 

@@ -76,6 +76,26 @@ class Workload:
         """What the bytes of *count* looked-up values add up to."""
         return 64 * sum(number % LOOKUP_KEYS for number in range(count))
 
+    def updates_are(self, salt: int, count: int) -> bool:
+        """Whether *count* updates were made that had *salt* in them, the last under each key being what is left."""
+        keys = min(count, LOOKUP_KEYS)
+        found = {key: (value.packets, value.bytes) for key, value in self._maps["updates"].items()}
+        last = {key: count - 1 - (count - 1 - key) % LOOKUP_KEYS for key in range(keys)}
+        return found == {key: (last[key], key * 64 + salt) for key in range(keys)}
+
+    def empty_bulk(self) -> None:
+        self._maps["bulk"].delete_many(list(self._maps["bulk"]))
+
+    def fill_bulk(self, count: int, salt: int = 0) -> int:
+        """Make the map for many elements hold exactly *count*; the sum of its values."""
+        self.empty_bulk()
+        self._maps["bulk"].update_many({key: key ^ salt for key in range(count)})
+        return sum(key ^ salt for key in range(count))
+
+    def bulk_is(self, count: int, salt: int = 0) -> bool:
+        """Whether it holds what `fill_bulk` would have put there."""
+        return dict(self._maps["bulk"].items()) == {key: key ^ salt for key in range(count)}
+
     def fill_scanned(self) -> int:
         """Fill the large map, once; the sum of its values."""
         if self._scan_sum is None:

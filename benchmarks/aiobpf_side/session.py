@@ -9,7 +9,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from benchmarks import commands
-from benchmarks.aiobpf_side import kernel_types, maps, objects, rings
+from benchmarks.aiobpf_side import bulk, kernel_types, maps, objects, rings
 from benchmarks.aiobpf_side.refusal import UnsupportedError
 
 if TYPE_CHECKING:
@@ -23,7 +23,11 @@ CASES: dict[str, Callable[[Arguments], Awaitable[dict[str, object]]]] = {
     "load": objects.load_object,
     "footprint": objects.footprint,
     "lookup": maps.lookup,
+    "update": maps.update,
     "scan": maps.scan,
+    "bulk-lookup": bulk.lookup,
+    "bulk-update": bulk.update,
+    "bulk-delete": bulk.delete,
 }
 
 

@@ -84,6 +84,12 @@ def test_a_target_that_says_faster_is_missed_by_a_draw() -> None:
     assert not strict.is_met
 
 
+def test_what_has_no_bound_has_no_verdict(tmp_path: Path) -> None:
+    text = markdown({"ring-64": result("ring-64", {NUMPY: [20], LIBBPF: [10]})}, ABOUT, tmp_path)
+    assert f"| 0.50x | 0.50x |  | {LIBBPF} |" in text
+    assert "to numpy | at least 1.5 times the events/s of the best of libbpf, cilium/ebpf, aya | not measured |" in text
+
+
 def test_a_verdict_by_the_clock_may_differ_from_that_by_cpu_time(tmp_path: Path) -> None:
     made = Result("lookup", "Lookup", "lookup")
     made.samples = {AIOBPF: [Sample(30, 10)], CILIUM: [Sample(10, 10)]}
@@ -129,12 +135,12 @@ def test_bytes_an_instruction_are_over_all_instructions() -> None:
 
 
 def test_durations_have_a_unit_that_fits() -> None:
-    assert [duration(ns) for ns in (3.25, 1500, 2.5e6, 3e9)] == ["3.25 ns", "1.5 us", "2.5 ms", "3 s"]
+    assert [duration(ns) for ns in (3.25, 999.6, 1500, 2.5e6, 3e9)] == ["3.25 ns", "1 us", "1.5 us", "2.5 ms", "3 s"]
 
 
 def test_tables_name_the_missing_and_the_missed(tmp_path: Path) -> None:
     results = {
-        "ring-64": result("ring-64", {NUMPY: [20], LIBBPF: [10], CILIUM: [None]}),
+        "ring-64": result("ring-64", {LEASE: [20], LIBBPF: [10], CILIUM: [None]}),
         f"{OPEN}a": result(f"{OPEN}a", {AIOBPF: [20], CILIUM: [10]}),
     }
     results["ring-64"].failures[CILIUM] = "it broke"

@@ -14,7 +14,9 @@ import aiobpf
 from benchmarks.cases.case import AIOBPF, BCC, LIBBPF, UVLOOP, CaseError, Entrant, checked
 from benchmarks.cases.imports import PLAIN, USED
 from benchmarks.cases.live import NOTED, RATES, LiveCase, live_key, mask_for
+from benchmarks.cases.maps import LISTS
 from benchmarks.cases.rings import EVENTS, LEASE, NUMPY, RECORDS
+from benchmarks.cases.starts import IMPORTS, RUN, Tool, start
 from benchmarks.found_objects import OWN
 from benchmarks.peers.build import bcc
 from benchmarks.producer import NobodyReadsError, Producer
@@ -37,6 +39,7 @@ TINY = evolve(
     live_s=0.01,
     wake_ups=5,
     lookups=100,
+    bulk_entries=300,
     scan_entries=500,
     objects=1,
     loads=1,
@@ -73,11 +76,15 @@ def assert_measured(result: Result, *entrants: str) -> None:
 
 @pytest.mark.root
 def test_rings_maps_and_wake_ups() -> None:
-    results = run("ring", "wake", "lookup", "scan")
+    results = run("ring", "wake", "lookup", "update", "bulk", "scan")
     for size in (64, 512):
         assert_measured(results[f"ring-{size}"], *WAYS)
     assert_measured(results["wake"], AIOBPF, UVLOOP)
     assert_measured(results["lookup"], AIOBPF)
+    assert_measured(results["update"], AIOBPF)
+    assert_measured(results["bulk-lookup"], AIOBPF, LISTS)
+    assert_measured(results["bulk-update"], AIOBPF)
+    assert_measured(results["bulk-delete"], AIOBPF)
     assert_measured(results["scan"], AIOBPF)
 
 
@@ -157,6 +164,30 @@ def test_types_and_objects(monkeypatch: pytest.MonkeyPatch) -> None:
     for group in ("open/", "load/", "footprint/"):
         (found,) = [result for key, result in results.items() if key.startswith(group)]
         assert_measured(found, AIOBPF)
+
+
+@pytest.mark.root
+def test_objects_of_a_known_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    results = run("sized-")
+    assert len(results) == 5
+    for result in results.values():
+        assert_measured(result, AIOBPF)
+    monkeypatch.setattr("benchmarks.growth.sources.CLANGS", ())
+    assert not run("sized-")
+
+
+@pytest.mark.root
+def test_tools_from_exec_to_attached() -> None:
+    result = run("start")["start"]
+    assert not result.failures
+    (attached,), (imported,) = result.good(RUN), result.good(IMPORTS)
+    assert attached.ns > imported.ns
+    assert attached.cpu_ns > 0
+
+
+def test_a_tool_that_ends_before_it_is_ready_is_no_result() -> None:
+    with pytest.raises(CaseError, match="did not get ready; it said: no such thing"):
+        start(Tool((sys.executable, "-c", "print('no such thing')"), b"ready"), choose_cpus()[0])
 
 
 @pytest.mark.root

@@ -6,10 +6,20 @@ import platform
 import sys
 
 from benchmarks import commands
-from benchmarks.peers.bcc_ctypes import live, maps, rings
+from benchmarks.peers.bcc_ctypes import bulk, live, maps, rings
 from benchmarks.peers.bcc_ctypes.library import lib
 
-CASES = {"ring": rings.drain, "wake": rings.wake, "live": live.live, "lookup": maps.lookup, "scan": maps.scan}
+CASES = {
+    "ring": rings.drain,
+    "wake": rings.wake,
+    "live": live.live,
+    "lookup": maps.lookup,
+    "update": maps.update,
+    "scan": maps.scan,
+    "bulk-lookup": bulk.lookup,
+    "bulk-update": bulk.update,
+    "bulk-delete": bulk.delete,
+}
 
 
 def serve() -> None:

@@ -31,6 +31,10 @@ class Table:
             raise KeyError
         return leaf
 
+    def __setitem__(self, key: ct.c_uint, leaf: Traffic) -> None:
+        if lib.bpf_map_update_elem(self._fd, ct.byref(key), ct.byref(leaf), 0) < 0:
+            raise OSError(ct.get_errno(), "bpf_map_update_elem")
+
 
 def lookup(arguments: Arguments) -> dict[str, object]:
     table = Table(arguments.number("fd"))
@@ -39,6 +43,18 @@ def lookup(arguments: Arguments) -> dict[str, object]:
     took = Stopwatch()
     for number in range(count):
         total += table[ct.c_uint(number % keys)].bytes
+    return took.stop().answer(count, total)
+
+
+def update(arguments: Arguments) -> dict[str, object]:
+    table = Table(arguments.number("fd"))
+    keys, count, salt = arguments.number("keys"), arguments.number("count"), arguments.number("salt")
+    total = 0
+    took = Stopwatch()
+    for number in range(count):
+        key = number % keys
+        table[ct.c_uint(key)] = Traffic(number, key * 64 + salt)
+        total += key
     return took.stop().answer(count, total)
 
 

@@ -35,7 +35,12 @@ var commands = map[string]func(arguments) (answer, error){
 	"open":   objectOpen,
 	"load":   objectLoad,
 	"lookup": mapLookup,
+	"update": mapUpdate,
 	"scan":   mapScan,
+
+	"bulk-lookup": bulkLookup,
+	"bulk-update": bulkUpdate,
+	"bulk-delete": bulkDelete,
 }
 
 func clock(id int32) int64 {

@@ -31,6 +31,27 @@ func mapLookup(given arguments) (answer, error) {
 	return took.stop().answer(count, sum), nil
 }
 
+func mapUpdate(given arguments) (answer, error) {
+	m, err := mapOf(given.number("fd"))
+	if err != nil {
+		return nil, err
+	}
+	defer m.Close()
+	keys, count, salt := uint32(given.number("keys")), given.number("count"), uint64(given.number("salt"))
+	var sum uint64
+	var value traffic
+	took := start()
+	for i := range count {
+		key := uint32(i) % keys
+		value = traffic{Packets: uint64(i), Bytes: uint64(key)*64 + salt}
+		if err := m.Put(&key, &value); err != nil {
+			return nil, err
+		}
+		sum += uint64(key)
+	}
+	return took.stop().answer(count, sum), nil
+}
+
 const chunk = 65536
 
 func mapScan(given arguments) (answer, error) {

@@ -10,7 +10,9 @@ static const struct {
 	command_fn *run;
 } COMMANDS[] = {
 	{"ring", ring},		{"wake", wake},		{"live", live},		{"btf", btf_find},
-	{"open", object_open},	{"load", object_load},	{"lookup", map_lookup}, {"scan", map_scan},
+	{"open", object_open},	{"load", object_load},	{"lookup", map_lookup}, {"update", map_update},
+	{"scan", map_scan},	{"bulk-lookup", bulk_lookup},
+	{"bulk-update", bulk_update}, {"bulk-delete", bulk_delete},
 };
 
 const char *text_argument(char *const *arguments, const char *key)

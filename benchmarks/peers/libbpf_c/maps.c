@@ -31,6 +31,27 @@ void map_lookup(char *const *arguments)
 	answer(stop(took), count, sum);
 }
 
+void map_update(char *const *arguments)
+{
+	int fd = argument(arguments, "fd");
+	uint32_t keys = argument(arguments, "keys");
+	long count = argument(arguments, "count");
+	uint64_t salt = argument(arguments, "salt"), sum = 0;
+	struct stopwatch took = start();
+
+	for (long i = 0; i < count; i++) {
+		uint32_t key = i % keys;
+		struct traffic traffic = {.packets = i, .bytes = key * 64 + salt};
+
+		if (bpf_map_update_elem(fd, &key, &traffic, BPF_ANY)) {
+			answer_error("bpf_map_update_elem", errno);
+			return;
+		}
+		sum += key;
+	}
+	answer(stop(took), count, sum);
+}
+
 enum { CHUNK = 65536 };
 
 void map_scan(char *const *arguments)

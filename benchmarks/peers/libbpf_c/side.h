@@ -49,6 +49,7 @@ struct ring_buffer;
 int poll_ring(struct ring_buffer *ring, struct stopwatch since);
 
 typedef void command_fn(char *const *arguments);
-command_fn ring, wake, live, btf_find, object_open, object_load, map_lookup, map_scan;
+command_fn ring, wake, live, btf_find, object_open, object_load, map_lookup, map_update, map_scan;
+command_fn bulk_lookup, bulk_update, bulk_delete;
 
 #endif

@@ -67,6 +67,7 @@ fn main() {
             "open" => objects::open(&arguments),
             "load" => objects::load(&arguments),
             "lookup" => maps::lookup(&arguments),
+            "update" => maps::update(&arguments),
             "scan" => maps::scan(&arguments),
             _ => Ok(r#"{"unsupported": true}"#.to_owned()),
         };

@@ -28,6 +28,19 @@ pub fn lookup(given: &Arguments) -> Answer {
     Ok(took.stop().answer(count, sum))
 }
 
+pub fn update(given: &Arguments) -> Answer {
+    let mut map: HashMap<_, u32, Traffic> = HashMap::try_from(Map::from_map_data(map_of(given.number("fd"))?)?)?;
+    let (keys, count, salt) = (given.number("keys"), given.number("count"), given.number("salt"));
+    let mut sum = 0;
+    let took = Stopwatch::start();
+    for i in 0..count {
+        let key = i % keys;
+        map.insert(key as u32, Traffic { packets: i, bytes: key * 64 + salt }, 0)?;
+        sum += key;
+    }
+    Ok(took.stop().answer(count, sum))
+}
+
 /// aya has no batch lookup: its iterator asks for each key and each value.
 pub fn scan(given: &Arguments) -> Answer {
     let map: HashMap<_, u32, u64> = HashMap::try_from(Map::from_map_data(map_of(given.number("fd"))?)?)?;
