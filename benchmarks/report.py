@@ -29,6 +29,9 @@ FOLDERS = re.compile(r"(?<!\S)/(?:[^\s/]+/)+")
 RATED = {"event", "lookup", "update", "entry"}
 """What there is so much of that a rate says something."""
 
+MORE = {"rss_kib": "RSS grows by", "anonymous_kib": "anonymous", "p99_ns": "p99", "imports_ns": "imports"}
+"""What else a sample may tell."""
+
 REFERENCE = {"ring-64": NUMPY, "ring-512": NUMPY, "import": OURS, "start": RUN}
 """The entrant that the others are compared with, where it is not plainly aiobpf."""
 
@@ -128,7 +131,10 @@ def _case(result: Result) -> str:
 
 
 def _more(result: Result, entrant: str, key: str) -> str:
-    value = statistics.median(sample.more[key] for sample in result.good(entrant) if key in sample.more)
+    values = [sample.more[key] for sample in result.good(entrant) if key in sample.more]
+    if not values:
+        return ""
+    value = statistics.median(values)
     return f"{value / 1024:.1f} MiB" if key.endswith("_kib") else duration(value)
 
 

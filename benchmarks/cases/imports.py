@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from attrs import frozen
 
 from benchmarks.cases.case import CaseError, Entrant
-from benchmarks.peers.build import WORK
+from benchmarks.interpreter import with_bytecode
 from benchmarks.samples import Sample
 
 if TYPE_CHECKING:
@@ -36,12 +36,6 @@ print(json.dumps([wall, time.process_time_ns() - cpu]))
 """
 
 
-def _with_bytecode() -> dict[str, str]:
-    """The environment, but for what would keep bytecode from being written, in the round that is not counted."""
-    kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-    return {**kept, "PYTHONPYCACHEPREFIX": str(WORK / "bytecode")}
-
-
 @frozen
 class ImportCase:
     """The interpreter's own start is not counted, nor is compiling: installed packages have their bytecode."""
@@ -61,7 +55,7 @@ class ImportCase:
             capture_output=True,
             text=True,
             check=False,
-            env=_with_bytecode(),
+            env=with_bytecode(),
             preexec_fn=lambda: os.sched_setaffinity(0, {self.cpu}),
         )
         if done.returncode:

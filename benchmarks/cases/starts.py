@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from attrs import evolve, field, frozen
 
 from benchmarks.cases.case import CaseError, Entrant
+from benchmarks.interpreter import with_bytecode
 from benchmarks.samples import Sample
 
 if TYPE_CHECKING:
@@ -45,11 +46,10 @@ class Tool:
 _ATTACHED = b"aiobpf: attached program"
 
 OWN_TOOLS = {
-    # It says so of each program; the monitor has two.
     RUN: Tool(
         (sys.executable, "-m", "aiobpf", "run", "--plain", "--verbose"),
         _ATTACHED,
-        times=2,
+        times=2,  # once for each program, and the monitor has two
         importing=("-m", "aiobpf", "run", "--plain", "--duration", "0"),
     ),
     IMPORTS: Tool(
@@ -118,6 +118,7 @@ def start(tool: Tool, cpu: int) -> Sample:
             stdin=subprocess.DEVNULL,
             stdout=its_end,
             stderr=its_end,
+            env=with_bytecode(),
             preexec_fn=lambda: os.sched_setaffinity(0, {cpu}),  # noqa: PLW1509 - this process has no other thread
         )
         try:
@@ -161,6 +162,7 @@ def import_ns(arguments: Sequence[str], cpu: int) -> float:
         capture_output=True,
         text=True,
         check=False,
+        env=with_bytecode(),
         preexec_fn=lambda: os.sched_setaffinity(0, {cpu}),
     )
     own = [int(found[1]) for found in re.finditer(r"^import time: +(\d+) \|", done.stderr, re.MULTILINE)]

@@ -183,6 +183,7 @@ def test_tools_from_exec_to_attached() -> None:
     (attached,), (imported,) = result.good(RUN), result.good(IMPORTS)
     assert attached.ns > imported.ns
     assert attached.cpu_ns > 0
+    assert attached.more["imports_ns"] > imported.more["imports_ns"]
 
 
 def test_a_tool_that_ends_before_it_is_ready_is_no_result() -> None:
