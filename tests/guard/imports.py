@@ -7,15 +7,17 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
+from benchmarks.cases import imports as benchmark
 from tests.guard.measured import environment
 
 if TYPE_CHECKING:
     from tests.guard.measured import Numbers
 
 STATEMENTS = {
-    "import aiobpf": "import aiobpf",
-    "what a program uses": "import aiobpf; aiobpf.load, aiobpf.read_spec, aiobpf.RingBuffer, aiobpf.link, aiobpf.Btf",
+    "import aiobpf": benchmark.STATEMENTS[benchmark.OURS],
+    "what a program uses": benchmark.STATEMENTS[benchmark.USED],
 }
+"""The very ones that are timed."""
 
 
 def modules(statement: str) -> tuple[int, int]:

@@ -68,11 +68,10 @@ def numbers_of(found: dict[str, Counter[str]]) -> Numbers:
         told[f"{OPERATIONS} {each}: other calls"] = found[each].total() - of_bpf(found[each])
     told[f"update_many of {ENTRIES} entries: bpf(2)"] = of_bpf(found["update_many"])
     told[f"scan of {ENTRIES} entries: bpf(2)"] = of_bpf(found["scan"])
-    batches = -(-EVENTS // 4096)
     for loop in (loop for loop in LOOPS if f"wake-ups, {loop}" in found):
         for way in WAYS:
             calls = found[f"{way}, {loop}"]
-            told[f"a batch at saturation, {way}, {loop}: all calls"] = round(calls.total() / batches, 1)
+            told[f"4096 events at saturation, {way}, {loop}: all calls"] = round(calls.total() * 4096 / EVENTS, 2)
         calls = found[f"wake-ups, {loop}"]
         others = calls.total() - count_of(calls, WAITING) - of_bpf(calls) - calls["epoll_ctl"]
         told[f"a wake-up, {loop}: epoll_ctl"] = calls["epoll_ctl"] // WAKE_UPS

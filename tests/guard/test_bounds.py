@@ -142,7 +142,7 @@ def test_what_cannot_be_counted_fails_by_name(
 @pytest.mark.parametrize(
     ("regression", "part", "breach"),
     [
-        ("a_turn_a_batch", "turns", "turns of the loop for a batch: batches to numpy"),
+        ("a_turn_a_batch", "turns", "turns of the loop for 4096 events: batches to numpy"),
         ("a_job_more_a_load", "turns", "worker jobs: a load"),
         ("a_block_a_batch", "allocations", "blocks kept for each 4096 events: batches to numpy"),
     ],
@@ -157,7 +157,7 @@ def test_a_change_for_the_worse_breaks_a_bound(regression: str, part: str, breac
 @pytest.mark.parametrize(
     ("regression", "breach"),
     [
-        ("a_system_call_a_drain", "a batch at saturation, batches to numpy, asyncio: all calls"),
+        ("a_system_call_a_drain", "4096 events at saturation, batches to numpy, asyncio: all calls"),
         ("a_probe_a_load", "second load of 10 programs: other bpf(2)"),
     ],
 )

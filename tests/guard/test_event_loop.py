@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 MOST_MS = 5.0
 ATTEMPTS = 3
 """CPU time grows too when another thread of the core takes the caches: only what is there each time is ours."""
-MOST_RECORDS = 4096
-"""In one callback: the default of *batch_records*."""
+MOST_RECORDS = {"leased batches": 65_536}
+"""In one callback; of other ways 4096, the default of *batch_records*. Nothing is copied or decoded of leased ones."""
 EVENTS = 250_000
 """More than the ring holds."""
 
@@ -65,7 +65,7 @@ def test_no_callback_holds_the_loop_at_saturation(way: str, loop: str) -> None:
     while True:
         steps = Steps()
         most = anyio.run(read, steps, backend=backend, backend_options=options)
-        assert most <= MOST_RECORDS
+        assert most <= MOST_RECORDS.get(way, 4096)
         if steps.longest_ms < MOST_MS:
             break
         attempts.append(f"{steps.longest_is} took {steps.longest_ms:.1f} ms of CPU time")
