@@ -4,7 +4,7 @@ is of Python objects, which cffi cannot make."""
 from setuptools import Extension, setup
 
 OBJECTS = "aiobpf/_native/objects"
-UNITS = ["module", "fields", "event", "event_run", "event_reader"]
+UNITS = ["module", "fields", "event", "event_run", "event_reader", "lease"]
 
 setup(
     cffi_modules=["aiobpf/_native/build.py:ffibuilder"],

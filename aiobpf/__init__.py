@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from aiobpf.errors import ElfError as ElfError
     from aiobpf.errors import IncompatibleTypeError as IncompatibleTypeError
     from aiobpf.errors import KernelError as KernelError
+    from aiobpf.errors import LeaseError as LeaseError
     from aiobpf.errors import MapFullError as MapFullError
     from aiobpf.errors import MapIterationError as MapIterationError
     from aiobpf.errors import MapKeyError as MapKeyError
@@ -92,7 +93,7 @@ _HOMES = {
     "aiobpf.elf": "read_spec",
     "aiobpf.errors": (
         "AsmError BpfError BtfError ClosedError CodecError CompilerError CoreRelocationError ElfError "
-        "IncompatibleTypeError KernelError MapFullError MapIterationError MapKeyError MapKeyExistsError "
+        "IncompatibleTypeError KernelError LeaseError MapFullError MapIterationError MapKeyError MapKeyExistsError "
         "MissingPrivilegeError NoSuchObjectError NotSupportedError ObjectExistsError SpecError StreamBusyError "
         "UnresolvedSymbolError VerifierError"
     ),

@@ -45,6 +45,10 @@ class StreamBusyError(BpfError, RuntimeError):
     """Two tasks read one stream at once: each would get an arbitrary part of the events."""
 
 
+class LeaseError(BpfError):
+    """A batch was used after its lease; or arrays of batches before it hold too much of the ring buffer."""
+
+
 # --- bytes that are not what they claim to be -------------------------------------------------------------------------
 
 

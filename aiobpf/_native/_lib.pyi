@@ -52,6 +52,16 @@ class RingDrained(CData):
     odd: int
 
 @final
+class RingRun(CData):
+    backlog: int
+    start: int
+    stride: int
+    length: int
+    records: int
+    discarded: int
+    busy: int
+
+@final
 class PerfDrained(CData):
     backlog: int
     bytes: int
@@ -122,6 +132,8 @@ class FFI:
     NULL: Null
     @overload
     def new(self, cdecl: Literal["struct ring_drained *"], init: None = None, /) -> RingDrained: ...
+    @overload
+    def new(self, cdecl: Literal["struct ring_run *"], init: None = None, /) -> RingRun: ...
     @overload
     def new(self, cdecl: Literal["struct perf_drained *"], init: None = None, /) -> PerfDrained: ...
     @overload
@@ -294,6 +306,12 @@ class Lib:
         drained: RingDrained,
         /,
     ) -> int: ...
+    @staticmethod
+    def ring_run(
+        consumer: CData, producer: CData, page: int, size: int, limit: int, room: int, run: RingRun, /
+    ) -> int: ...
+    @staticmethod
+    def ring_run_copy(records: CData, stride: int, count: int, out: CData, row: int, /) -> None: ...
     @staticmethod
     def ring_backlog(consumer: CData, producer: CData, /) -> int: ...
 

@@ -32,6 +32,28 @@ int ring_drain(void *consumer, const void *producer, uint64_t page, uint64_t siz
 int ring_drain_overwritten(void *consumer, const void *producer, uint64_t page, uint64_t size, void *out,
 			   uint64_t out_size, uint32_t *offsets, uint32_t *lengths, uint32_t limit,
 			   struct ring_drained *drained);
+
+/* Records of one length, one behind the other, that stay where they are. */
+struct ring_run {
+	uint64_t backlog;   /* bytes between the positions when the look began */
+	uint64_t start;     /* the position of the first one's header */
+	uint64_t stride;    /* bytes from one record to the next: header, payload, padding */
+	uint32_t length;    /* payload bytes of each */
+	uint32_t records;
+	uint32_t discarded; /* discarded records that were skipped before the first: *consumer* is behind them */
+	uint8_t busy;       /* nothing there but a record that a program still writes */
+};
+
+/*
+ * The next run of at most *limit* records and, from the second on, *room* bytes. The consumer position is moved past
+ * discarded records before it, not past the run.
+ */
+int ring_run(void *consumer, const void *producer, uint64_t page, uint64_t size, uint32_t limit, uint64_t room,
+	     struct ring_run *run);
+
+/* The payloads of a run whose first header is at *records*, each at a multiple of *row* bytes in *out*. */
+void ring_run_copy(const void *records, uint64_t stride, uint32_t count, void *out, uint32_t row);
+
 uint64_t ring_backlog(const void *consumer, const void *producer);
 
 uint64_t load_acquire64(const void *address);

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from aiobpf.stream.batch import Batch as Batch
     from aiobpf.stream.event_stream import Batches as Batches
     from aiobpf.stream.event_stream import EventStream as EventStream
+    from aiobpf.stream.leased_batch import LeasedBatch as LeasedBatch
+    from aiobpf.stream.leased_batch import LeasedBatches as LeasedBatches
     from aiobpf.stream.log_lines import LogLine as LogLine
     from aiobpf.stream.log_routing import log_to as log_to
     from aiobpf.stream.merged import Merged as Merged
@@ -39,6 +41,8 @@ __all__ = [
     "Batch",
     "Batches",
     "EventStream",
+    "LeasedBatch",
+    "LeasedBatches",
     "LogLine",
     "Merged",
     "MergedBatches",
@@ -67,6 +71,7 @@ __all__ = [
 _HOMES = {
     "batch": "Batch",
     "event_stream": "Batches EventStream",
+    "leased_batch": "LeasedBatch LeasedBatches",
     "log_lines": "LogLine",
     "log_routing": "log_to",
     "merged": "Merged MergedBatches merge",

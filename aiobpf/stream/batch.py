@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import repeat
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast, final
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from aiobpf.errors import CodecError
 
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-@final
 class Batch(Generic[T]):
     """Records in the order in which they were submitted (perf: on each CPU), copied out of the kernel's buffer once.
 

@@ -8,7 +8,7 @@ import time
 import warnings
 from abc import abstractmethod
 from collections import deque
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, Literal, Self, TypedDict, TypeVar, final
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, Literal, Self, TypedDict, TypeVar, final, overload
 
 from aiobpf._native import ffi
 from aiobpf._native._objects import EventReader
@@ -19,9 +19,10 @@ from aiobpf.kernel.worker import close_in_worker, in_worker
 from aiobpf.stream.batch import Batch, join
 from aiobpf.stream.batch_memory import BatchMemory
 from aiobpf.stream.event_type import EventMap, resolve_event_type
+from aiobpf.stream.leased_batch import LeasedBatch, LeasedBatches, check_lease
 from aiobpf.stream.pace import DEFAULT_MAX_DELAY_S, LONGEST_DELAY_S, Pace, seconds_until
 from aiobpf.stream.program_losses import LossCounter, ProgramLosses, check_counter
-from aiobpf.stream.readers import claim, unclaim
+from aiobpf.stream.readers import claim, hand_over, unclaim
 from aiobpf.stream.readiness import Readiness, readiness
 from aiobpf.stream.scoped import Scoped
 from aiobpf.stream.short_records import batches_of
@@ -31,13 +32,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator, Sequence
 
     from aiobpf.btf import Type
-    from aiobpf.stream.source import Drained, Source
+    from aiobpf.stream.source import Drained, Leased, Source
 
 T = TypeVar("T")
 
 DEFAULT_BATCH_RECORDS: Final = 4096
 DEFAULT_BATCH_BYTES: Final = 256 << 10
 DEFAULT_TURN_S: Final = 0.002
+LEASED_BATCH_RECORDS: Final = 1 << 16
+"""Nothing is copied for a leased batch, so what it costs is by the batch (docs/performance.md)."""
 
 FIRST_TURN: Final = 256
 SMALLEST_TURN: Final = 32
@@ -45,6 +48,9 @@ SMALLEST_TURN: Final = 32
 
 FIRST_PAUSE_S: Final = 50e-6
 LONGEST_PAUSE_S: Final = 0.02
+FIRST_LOOK_S: Final = 200e-6
+LONGEST_LOOK_S: Final = 0.01
+"""Between looks for records while arrays of leases that are over keep the kernel from waking us."""
 """At a record that is still being written: usually for less than a microsecond, but its writer may be preempted."""
 
 FINISH_PATIENCE_S: Final = 0.1
@@ -93,14 +99,18 @@ class EventStream(EventReader, Scoped, Generic[T]):
         map: EventMap,  # noqa: A002 - the field's own word
         type: Type | str | type[Any] | None = None,  # noqa: A002
         *,
-        batch_records: int = DEFAULT_BATCH_RECORDS,
-        batch_bytes: int = DEFAULT_BATCH_BYTES,
+        batch_records: int | None = None,
+        batch_bytes: int | None = None,
         turn_s: float = DEFAULT_TURN_S,
         max_delay: float | None = DEFAULT_MAX_DELAY_S,
         flush_interval: float | None = None,
         on_short: Literal["raise", "skip"] = "raise",
         lost: LossCounter | None = None,
     ) -> None:
+        self._leased_records = batch_records or LEASED_BATCH_RECORDS
+        self._leased_bytes = batch_bytes or ALL
+        batch_records = DEFAULT_BATCH_RECORDS if batch_records is None else batch_records
+        batch_bytes = DEFAULT_BATCH_BYTES if batch_bytes is None else batch_bytes
         if batch_records < 1 or batch_bytes < 1 or turn_s <= 0:
             raise SpecError(f"stream of map {map.name!r}: the budget of a batch has to be positive")
         if flush_interval is not None and flush_interval <= 0:
@@ -131,6 +141,7 @@ class EventStream(EventReader, Scoped, Generic[T]):
         self._is_reading = False
         self._meets_short = False
         self._refresh_at = 0.0
+        self._leased: LeasedBatch[T] | None = None
         self._segments: deque[Batch[T] | CodecError] = deque()
         # The batch that single events come from, and what is left of it: an iterator, so that an event costs one step
         # of it. `_left` has as many steps left and can tell how many.
@@ -183,8 +194,10 @@ class EventStream(EventReader, Scoped, Generic[T]):
         claim(map_id, self, self._what)
         self._claimed = map_id
 
-    def _unclaim(self) -> None:
+    def _unclaim(self, holder: object | None = None) -> None:
         unclaim(self._claimed, self)
+        if holder is not None:  # arrays of leased batches, which give back room when they go: no other reader before
+            hand_over(self._claimed, holder)
         self._claimed = None
 
     async def aclose(self) -> None:
@@ -194,16 +207,18 @@ class EventStream(EventReader, Scoped, Generic[T]):
         let the reader take them with `finish`.
         """
         self._is_closed = True
+        self._end_lease()
         if self._source is not None:
             self._count_losses(self._source)  # the last time
         source, self._source = self._source, None
         if self._ready is not None:
             self._ready.close()
         if source is not None:
+            holder = source.holder()
             try:
                 await close_in_worker(source)
             finally:
-                self._unclaim()
+                self._unclaim(holder)
 
     def __del__(self) -> None:
         source: Source | None = getattr(self, "_source", None)
@@ -211,7 +226,9 @@ class EventStream(EventReader, Scoped, Generic[T]):
             self._source = None
             if self._ready is not None:
                 self._ready.close()
+            holder = source.holder()
             source.close()
+            self._unclaim(holder)
             warnings.warn(f"the stream of {self._what} was never closed", ResourceWarning, stacklevel=2, source=self)
 
     def _open_or_raise(self) -> Source:
@@ -252,10 +269,23 @@ class EventStream(EventReader, Scoped, Generic[T]):
             for event in self._events:
                 return event
 
-    def batches(self) -> Batches[T]:
-        """Iterate batches instead of events: ``async for batch in stream.batches()``. The two may take turns."""
-        self._open_or_raise()
-        return Batches(self)
+    @overload
+    def batches(self, *, lease: Literal[False] = False) -> Batches[T]: ...
+    @overload
+    def batches(self, *, lease: Literal[True]) -> LeasedBatches[T]: ...
+    def batches(self, *, lease: bool = False) -> Batches[T] | LeasedBatches[T]:
+        """Iterate batches instead of events: ``async for batch in stream.batches()``. The two may take turns.
+
+        With *lease* nothing is copied: a batch's memory is the ring's, until the next step; see `LeasedBatch`. All
+        records of such a batch have one length; it is of up to 65,536 of them and a quarter of the ring, where
+        *batch_records* and *batch_bytes* do not say less. SpecError for a perf buffer, a ring that overwrites, and a
+        type that ends in a flexible array.
+        """
+        source = self._open_or_raise()
+        if not lease:
+            return Batches(self)
+        check_lease(source, self._event_type, self._what)
+        return LeasedBatches(self)
 
     def drain(self) -> Batch[T]:
         """All that is there now, without waiting; an empty batch if nothing is.
@@ -312,7 +342,7 @@ class EventStream(EventReader, Scoped, Generic[T]):
 
     # --- one batch ----------------------------------------------------------------------------------------------------
 
-    async def _next_batch(self, limit: int) -> Batch[T]:
+    async def _next_batch(self, limit: int, *, lease: bool = False) -> Batch[T]:
         if self._is_reading:
             raise StreamBusyError(f"the stream of {self._what} is being read by another task")
         if self._source is None or self._ready is None:
@@ -322,15 +352,16 @@ class EventStream(EventReader, Scoped, Generic[T]):
             raise AssertionError
         self._is_reading = True
         try:
-            return await self._read(self._ready, limit)
+            return await self._read(self._ready, limit, lease)
         finally:
             self._is_reading = False
 
-    async def _read(self, ready: Readiness, limit: int) -> Batch[T]:
+    async def _read(self, ready: Readiness, limit: int, lease: bool) -> Batch[T]:
+        self._end_lease()
         self._give_back_events()
         stats = self._stats
         had_a_turn = False
-        pauses = 0
+        pauses = looks = 0
         while (source := self._source) is not None:
             if not had_a_turn:
                 # Before anything is taken: a cancellation here loses nothing.
@@ -343,13 +374,17 @@ class EventStream(EventReader, Scoped, Generic[T]):
                     await ready.checkpoint()
                 elif self._is_finishing:
                     break
+                elif source.is_held:
+                    await ready.pause(min(FIRST_LOOK_S * 2 ** min(looks, 16), LONGEST_LOOK_S))
+                    looks += 1
+                    continue
                 elif await ready.wait():
                     stats.wake_ups += 1
                 had_a_turn = True
                 continue
             if self._segments:
                 return self._pop()
-            drained = self._drain(source, limit, self._batch_bytes)
+            drained = self._lease(source) if lease else self._drain(source, limit, self._batch_bytes)
             if self._segments:
                 return self._pop()
             if drained.is_busy:
@@ -392,6 +427,24 @@ class EventStream(EventReader, Scoped, Generic[T]):
                     continue
             self._segments.append(segment)
         return drained
+
+    def _lease(self, source: Source) -> Leased | Drained:
+        """A leased batch to `_segments`; copies of records that are too short for the event type."""
+        event_type = self._event_type
+        leased = source.lease(event_type.size, self._leased_records, self._leased_bytes, self._stats)
+        if leased.is_short:
+            return self._drain(source, self._batch_records, self._batch_bytes)
+        self._pace.drained(leased, self._leased_records, self._leased_bytes)
+        if leased.lease is not None:
+            batch: LeasedBatch[T] = LeasedBatch(event_type, leased, self._what)
+            self._leased = batch
+            self._segments.append(batch)
+        return leased
+
+    def _end_lease(self) -> None:
+        if self._leased is not None:
+            self._leased.release()
+            self._leased = None
 
     def _pop(self) -> Batch[T]:
         segment = self._segments.popleft()

@@ -6,7 +6,7 @@ import select
 import time
 from typing import TYPE_CHECKING, Any, Final, Self, final
 
-from aiobpf.errors import ClosedError, CodecError, SpecError, StreamBusyError
+from aiobpf.errors import ClosedError, CodecError, LeaseError, SpecError, StreamBusyError
 from aiobpf.stream.event_stream import ALL, FINISH_PATIENCE_S, FIRST_PAUSE_S, LONGEST_PAUSE_S, EventStream
 from aiobpf.stream.pace import seconds_until
 from aiobpf.stream.readiness import Readiness, readiness
@@ -101,6 +101,9 @@ class Merged(Scoped):
             for stream in self.streams:
                 if stream._is_reading:
                     raise StreamBusyError(f"{stream!r} is being read by another task")
+                stream._end_lease()
+                if stream._open_or_raise().holder() is not None:  # the descriptor tells nothing then
+                    raise LeaseError(f"{stream!r}: arrays of leased batches lie in its ring: let go of them")
             self._epoll = epoll = select.epoll()
             sources = [stream._open_or_raise() for stream in self.streams]
             for source in sources:

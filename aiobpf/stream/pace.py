@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING, Final, final
 
 if TYPE_CHECKING:
-    from aiobpf.stream.source import Drained
+    from aiobpf.stream.source import Drained, Leased
 
 DEFAULT_MAX_DELAY_S: Final = 0.0005
 LONGEST_DELAY_S: Final = 1.0
@@ -48,7 +48,7 @@ class Pace:
         self._delay = 0.0
         self._took_all = False
 
-    def drained(self, drained: Drained, limit: int, room: int) -> None:
+    def drained(self, drained: Drained | Leased, limit: int, room: int) -> None:
         """What a drain of at most *limit* records and *room* bytes took just now.
 
         Only noted: between a wake-up and the consumer's code nothing is done that can be done before the next sleep.

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, final
 from attrs import define
 
 from aiobpf._native import ffi, lib
-from aiobpf.errors import ClosedError, KernelError, NotSupportedError, kernel_error
+from aiobpf.errors import ClosedError, KernelError, NotSupportedError, SpecError, kernel_error
 from aiobpf.kernel.cpus import online_cpus
 from aiobpf.kernel.elements import MapElements
 from aiobpf.kernel.mapped import MappedMemory
 from aiobpf.kernel.perf_events import enable, open_bpf_output, read_lost
 from aiobpf.stream.batch_memory import index_arrays
-from aiobpf.stream.source import Drained
+from aiobpf.stream.source import Drained, Leased
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -60,6 +60,7 @@ class PerfSource:
     """
 
     keeps_ready = False
+    why_copied = "records of a perf buffer wrap around its end"
 
     def __init__(
         self,
@@ -262,6 +263,16 @@ class PerfSource:
         if lost > before:
             stats.lost_by_cpu[buffer.cpu] = lost
             stats.lost += lost - before
+
+    @property
+    def is_held(self) -> bool:
+        return False
+
+    def lease(self, minimum: int, limit: int, room: int, stats: StreamStats) -> Leased:
+        raise SpecError(self.why_copied)
+
+    def holder(self) -> None:
+        return None
 
     def refresh(self) -> None:
         """Open buffers on CPUs that came online."""

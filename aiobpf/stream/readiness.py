@@ -163,7 +163,8 @@ class LoopReadiness:
         if waiter is None:
             # The consumer is busy with what it has. An fd that stays readable would have us called without end, one
             # that does not at every record: in either case the next wait arms it again.
-            if self._has_data():
+            # (A ring buffer's is readable for as long as leased batches are looked at, be there data or not.)
+            if self._keeps_ready or self._has_data():
                 self._disarm()
         elif self._may_step and self._keeps_ready:
             self._by_fd = True

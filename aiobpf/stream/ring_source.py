@@ -7,11 +7,12 @@ import threading
 from typing import TYPE_CHECKING, final
 
 from aiobpf._native import ffi, lib
-from aiobpf.errors import ClosedError, SpecError, kernel_error
+from aiobpf._native._objects import Leases
+from aiobpf.errors import ClosedError, LeaseError, SpecError, kernel_error
 from aiobpf.kernel.info import map_info
 from aiobpf.kernel.mapped import MappedMemory
 from aiobpf.stream.batch_memory import index_arrays
-from aiobpf.stream.source import Drained
+from aiobpf.stream.source import Drained, Leased
 from aiobpf.uapi import MapFlags
 
 if TYPE_CHECKING:
@@ -21,6 +22,12 @@ if TYPE_CHECKING:
     from aiobpf.stream.stats import StreamStats
 
 PAGE = mmap.PAGESIZE
+
+LEASE_PART = 4
+"""A lease is of this part of the ring at most, so that producers have room while it is looked at."""
+
+HELD_PART = 2
+"""Where more than this part of the ring is held by arrays whose lease is over, there are no more leases."""
 
 INDEX_LIMIT = 1 << 16
 """Records whose offsets and lengths one drain notes, at most."""
@@ -48,6 +55,12 @@ class RingSource:
         self._index: tuple[int, IntArray, IntArray] | None = None
         # A drain lets go of the GIL: unmapping meanwhile, from another thread, would be a segmentation fault.
         self._lock = threading.Lock()
+        # While anything handed out by `lease` is looked at, the reader's position is this word, ahead of the consumer's
+        # page, which `Leases` alone writes then; else it is the consumer's page.
+        self._own: IntArray = ffi.new("uint64_t *")
+        self._is_ahead = False
+        self._leases: Leases | None = None
+        self._run = ffi.new("struct ring_run *")
 
     @classmethod
     def open(cls, fd: OwnedFd, size: int) -> RingSource:
@@ -72,21 +85,22 @@ class RingSource:
 
     def backlog(self) -> int:
         with self._lock:
-            return lib.ring_backlog(self._open(), self._producer)
+            return lib.ring_backlog(self._position()[0], self._producer)
 
     def has_data(self) -> bool:
         with self._lock:
-            return self._consumer is not None and lib.ring_backlog(self._consumer, self._producer) > 0
+            return self._consumer is not None and lib.ring_backlog(self._position()[0], self._producer) > 0
 
     def drain(self, stride: int, limit: int, room: int, memory: BatchMemory, stats: StreamStats) -> Drained:
         with self._lock:
-            consumer = self._open()
+            consumer = self._position()[0]
             # What is there now, and a little for what comes meanwhile.
             room = max(min(room, lib.ring_backlog(consumer, self._producer) + 4096), stride)
             while True:
                 taken = self._drain(consumer, stride, limit, room, memory, stats)
                 result = self._drained
                 if taken.count or not result.odd or (stride and not self.overwrites):
+                    self._position()  # what was held when this began may be no longer: then nobody else gives it back
                     return taken
                 room = result.odd_length  # one record larger than the budget: it is taken alone
 
@@ -125,6 +139,67 @@ class RingSource:
             self._index = (limit, *index_arrays(limit))
         return limit, self._index[1], self._index[2]
 
+    @property
+    def why_copied(self) -> str | None:
+        return "producers overwrite records of this ring unread" if self.overwrites else None
+
+    @property
+    def is_held(self) -> bool:
+        """Whether arrays of leases that are over lay in the ring at the last look, be it `has_data`.
+
+        A commit wakes the reader only if the consumer position is at its record (bpf_ringbuf_commit), and the
+        descriptor is readable as long as that position is not the producers': a wait would not end, or be none.
+        """
+        return self._is_ahead
+
+    def lease(self, minimum: int, limit: int, room: int, stats: StreamStats) -> Leased:
+        with self._lock:
+            position, held = self._position()
+            stats.held = max(stats.held, held)
+            if held > self._size // HELD_PART:
+                raise LeaseError(
+                    f"{self._fd.what}: {held} of its {self._size} bytes are held by arrays of batches whose lease is "
+                    "over: let go of them, or copy what is to be kept (batch.copy(), array.copy())"
+                )
+            run = self._run
+            room = min(room, self._size // LEASE_PART)
+            error = lib.ring_run(position, self._producer, PAGE, self._size, limit, room, run)
+            stats.discarded += run.discarded
+            stats.high_water = max(stats.high_water, run.backlog + held)
+            if error:
+                raise kernel_error(-error, "look", self._fd.what, "its memory does not hold records of a ring buffer")
+            if not run.records:
+                return Leased(is_busy=bool(run.busy))
+            if run.length < minimum:
+                return Leased(is_short=True)
+            if self._leases is None:
+                self._leases = self._make_leases()
+            self._is_ahead = True
+            lease = self._leases.take(run.start, run.records * run.stride)
+            stats.records += run.records
+            stats.leased += run.records
+            stats.bytes += run.records * run.length
+            return Leased(lease, run.records, run.length, run.stride, run.records * run.stride)
+
+    def _make_leases(self) -> Leases:
+        words = (self._open(), self._own, self._producer)
+        consumer, own, producer = (int(ffi.cast("uintptr_t", word)) for word in words)
+        return Leases(consumer, own, producer + PAGE, self._size, (words, self._memories))
+
+    def _position(self) -> tuple[CData, int]:
+        """Where the reader's position is, and the bytes before it that are held."""
+        consumer = self._open()
+        if self._is_ahead and self._leases is not None:
+            held = self._leases.settle()
+            if held:
+                return self._own, held
+            self._is_ahead = False
+        return consumer, 0
+
+    def holder(self) -> Leases | None:
+        leases = self._leases
+        return leases if leases is not None and leases.settle() else None
+
     def refresh(self) -> None:
         """Nothing: there is one ring for all CPUs."""
 
@@ -139,8 +214,11 @@ class RingSource:
     def close(self) -> None:
         with self._lock:
             self._consumer = None
-            for memory in self._memories:
-                memory.close()
+            if self.holder() is None:
+                for memory in self._memories:
+                    memory.close()
+            self._memories = ()  # arrays that lie in it keep it mapped, and unmap it
+            self._leases = None
             self._fd.close()
 
     def __repr__(self) -> str:

@@ -29,6 +29,10 @@ class StreamStats:
     decode_errors: int = 0
     """Records too short for the event type; they are not in `records`' batches."""
     batches: int = 0
+    leased: int = 0
+    """Those of `records` that were handed out in the ring buffer itself."""
+    held: int = 0
+    """The most bytes of the ring, headers included, that arrays kept beyond the lease of their batch."""
     wake_ups: int = 0
     """Times that the kernel woke a waiting reader."""
     coalesced: int = 0

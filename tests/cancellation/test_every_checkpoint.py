@@ -97,6 +97,17 @@ async def stream_batches() -> None:
             break
 
 
+async def stream_leased_batches() -> None:
+    async with aiobpf.load(OBJECTS / "ring_events.bpf.o") as coll, coll.stream("events") as events:
+        arrays = []
+        for _ in range(2):  # the second step waits by the clock, as an array still lies in the ring
+            coll.programs["produce"].run_sync(PACKET)
+            async for batch in events.batches(lease=True):
+                arrays.append(batch.numpy())
+                break
+        assert [len(array) for array in arrays] == [1, 1]
+
+
 async def stream_of_samples() -> None:
     async with aiobpf.load(OBJECTS / "perf_events.bpf.o") as coll, coll.attach(), coll.stream("samples") as samples:
         os.getppid()
@@ -223,6 +234,7 @@ SCENARIOS = [
     attach_all,
     stream_events,
     stream_batches,
+    stream_leased_batches,
     stream_of_samples,
     one_map_and_program,
     maps_in_a_map,

@@ -29,7 +29,7 @@ int add_type(PyObject *module, PyType_Spec *spec, PyObject *base, PyTypeObject *
 static int execute(PyObject *module)
 {
 	struct objects *objects = PyModule_GetState(module);
-	if (add_events(module, objects) || add_runs(module, objects) || add_readers(module, objects))
+	if (add_events(module, objects) || add_runs(module, objects) || add_readers(module, objects) || add_leases(module))
 		return -1;
 	return 0;
 }

@@ -37,6 +37,7 @@ int add_type(PyObject *module, PyType_Spec *spec, PyObject *base, PyTypeObject *
 int add_events(PyObject *module, struct objects *objects);
 int add_runs(PyObject *module, struct objects *objects);
 int add_readers(PyObject *module, struct objects *objects);
+int add_leases(PyObject *module);
 
 /* --- fields.c: what a member of a struct is, and its value ------------------------------------------------------- */
 
