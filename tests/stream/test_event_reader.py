@@ -132,6 +132,25 @@ async def test_a_step_in_the_middle_of_waiting_can_be_thrown_into_and_closed() -
     assert await numbers(reader) == [2, 3]
 
 
+async def test_an_event_that_is_a_tuple_or_an_exception_comes_as_it_is() -> None:
+    oddities = [(), (1, 2), KeyError("k"), StopIteration(3), None]
+    assert [repr(each) for each in (await numbers(Reader(iter([0, *oddities]))))[1:]] == list(map(repr, oddities))
+    reader = Reader(iter([0, *oddities]), iter([0, *oddities]))
+    kept = []
+    for _ in range(2):
+        await anext(reader)
+        for expected in oddities:
+            step: Any = reader.__anext__()
+            with pytest.raises(StopIteration) as stop:
+                if len(kept) % 2:
+                    step.send(None)
+                else:
+                    next(step)
+            assert repr(stop.value.value) == repr(expected)
+            kept.append((stop.value, expected))
+    assert [repr(stop.value) for stop, _ in kept] == [repr(expected) for _, expected in kept]
+
+
 async def test_an_iterator_that_raises_goes_on_behind_it() -> None:
     reader = Reader(iter(map(int, ["1", "x", "3"])))
     assert await anext(reader) == 1

@@ -52,7 +52,7 @@ PyObject *run_next(struct run *self)
 	if (self->offsets) {
 		made = next_place(self, PySequence_Size(self->offsets) - self->left);
 	} else {
-		made = event_make(self->layout, self->next, self->layout->size);
+		made = event_of_row(self->layout, self->next);
 		self->next += self->stride;
 	}
 	if (--self->left == 0)

@@ -5,8 +5,6 @@
  */
 #include "objects.h"
 
-#include <string.h>
-
 #define UNSIGNED 'u'
 #define SIGNED   'i'
 #define BOOLEAN  '?'
@@ -17,6 +15,11 @@
 #define LIST     'l'
 #define RECORD   'r'
 #define OTHER    'o'
+
+enum kind {
+	UNSIGNED_1, UNSIGNED_2, UNSIGNED_4, UNSIGNED_8, SIGNED_1, SIGNED_2, SIGNED_4, SIGNED_8,
+	NAMED_UNSIGNED, NAMED_SIGNED, IS_TRUE, FLOAT_4, FLOAT_8, IS_TEXT, IS_BLOB, IS_BITS, IS_LIST, IS_RECORD, IS_OTHER,
+};
 
 static int refuse(const char *why, Py_ssize_t offset)
 {
@@ -33,16 +36,27 @@ static int init_object(struct field *field, PyObject *object, struct objects *ob
 	switch (field->code) {
 	case UNSIGNED:
 	case SIGNED:
-		field->object = object == Py_None ? NULL : REF(object);
-		return size == 1 || size == 2 || size == 4 || size == 8 ? 0 : refuse("no size of a number", field->offset);
+		if (size != 1 && size != 2 && size != 4 && size != 8)
+			return refuse("no size of a number", field->offset);
+		field->kind = field->code == SIGNED ? SIGNED_1 : UNSIGNED_1;
+		field->kind += size == 8 ? 3 : size / 2;
+		if (object != Py_None) {
+			field->object = REF(object);
+			field->kind = field->code == SIGNED ? NAMED_SIGNED : NAMED_UNSIGNED;
+		}
+		return 0;
 	case BOOLEAN:
+		field->kind = IS_TRUE;
 		return size == 1 ? 0 : refuse("no size of a boolean", field->offset);
 	case FLOATING:
+		field->kind = size == 4 ? FLOAT_4 : FLOAT_8;
 		return size == 4 || size == 8 ? 0 : refuse("no size of a float", field->offset);
 	case TEXT:
 	case BLOB:
+		field->kind = field->code == TEXT ? IS_TEXT : IS_BLOB;
 		return 0;
 	case BITS:
+		field->kind = IS_BITS;
 		if (!PyArg_ParseTuple(object, "bbppO", &field->shift, &field->width, &is_signed, &is_boolean, &object))
 			return -1;
 		field->is_signed = is_signed;
@@ -52,6 +66,7 @@ static int init_object(struct field *field, PyObject *object, struct objects *ob
 			return refuse("bits outside of their bytes", field->offset);
 		return 0;
 	case LIST:
+		field->kind = IS_LIST;
 		if (!PyArg_ParseTuple(object, "nO", &field->count, &object))
 			return -1;
 		field->element = PyMem_Calloc(1, sizeof(*field->element));
@@ -67,11 +82,13 @@ static int init_object(struct field *field, PyObject *object, struct objects *ob
 			return refuse("a list beyond its end", field->offset);
 		return 0;
 	case RECORD:
+		field->kind = IS_RECORD;
 		if (Py_TYPE(object) != objects->layout)
 			return refuse("no layout", field->offset);
 		field->object = REF(object);
 		return ((struct layout *)object)->size == size ? 0 : refuse("a struct of another size", field->offset);
 	case OTHER:
+		field->kind = IS_OTHER;
 		field->object = REF(object);
 		return 0;
 	default:
@@ -133,24 +150,10 @@ static inline unsigned long long word(const unsigned char *bytes, Py_ssize_t siz
 	return found;
 }
 
-static inline PyObject *unsigned_number(const unsigned char *bytes, Py_ssize_t size)
-{
-	switch (size) {
-	case 8:
-		return PyLong_FromUnsignedLongLong(word(bytes, 8));
-	case 4:
-		return PyLong_FromLong((long)word(bytes, 4));
-	case 2:
-		return PyLong_FromLong((long)word(bytes, 2));
-	default:
-		return PyLong_FromLong(*bytes);
-	}
-}
-
-static inline PyObject *signed_number(const unsigned char *bytes, Py_ssize_t size)
+static inline long long signed_word(const unsigned char *bytes, Py_ssize_t size)
 {
 	unsigned int unused = 64 - (unsigned int)size * 8;
-	return PyLong_FromLongLong((long long)(word(bytes, size) << unused) >> unused);
+	return (long long)(word(bytes, size) << unused) >> unused;
 }
 
 static PyObject *bits(const struct field *field, const unsigned char *bytes)
@@ -193,13 +196,15 @@ static PyObject *list(const struct field *field, const unsigned char *bytes, Py_
 	return made;
 }
 
-static PyObject *floating(const unsigned char *bytes, Py_ssize_t size)
+static PyObject *float_4(const unsigned char *bytes)
 {
-	if (size == sizeof(float)) {
-		float number;
-		memcpy(&number, bytes, sizeof(number));
-		return PyFloat_FromDouble(number);
-	}
+	float number;
+	memcpy(&number, bytes, sizeof(number));
+	return PyFloat_FromDouble(number);
+}
+
+static PyObject *float_8(const unsigned char *bytes)
+{
 	double number;
 	memcpy(&number, bytes, sizeof(number));
 	return PyFloat_FromDouble(number);
@@ -220,28 +225,47 @@ PyObject *field_value(const struct field *field, const unsigned char *record, Py
 	const unsigned char *bytes = record + field->offset;
 	Py_ssize_t size = field->size == REST ? length - field->offset : field->size;
 
-	switch (field->code) {
-	case UNSIGNED:
-		return named(field, unsigned_number(bytes, size));
-	case SIGNED:
-		return named(field, signed_number(bytes, size));
-	case BOOLEAN:
+	switch ((enum kind)field->kind) {
+	case UNSIGNED_1:
+		return PyLong_FromLong((long)word(bytes, 1));
+	case UNSIGNED_2:
+		return PyLong_FromLong((long)word(bytes, 2));
+	case UNSIGNED_4:
+		return PyLong_FromUnsignedLong((unsigned long)word(bytes, 4));
+	case UNSIGNED_8:
+		return PyLong_FromUnsignedLongLong(word(bytes, 8));
+	case SIGNED_1:
+		return PyLong_FromLong((long)signed_word(bytes, 1));
+	case SIGNED_2:
+		return PyLong_FromLong((long)signed_word(bytes, 2));
+	case SIGNED_4:
+		return PyLong_FromLong((long)signed_word(bytes, 4));
+	case SIGNED_8:
+		return PyLong_FromLongLong(signed_word(bytes, 8));
+	case NAMED_UNSIGNED:
+		return named(field, PyLong_FromUnsignedLongLong(word(bytes, size)));
+	case NAMED_SIGNED:
+		return named(field, PyLong_FromLongLong(signed_word(bytes, size)));
+	case IS_TRUE:
 		return PyBool_FromLong(*bytes);
-	case FLOATING:
-		return floating(bytes, size);
-	case TEXT:
+	case FLOAT_4:
+		return float_4(bytes);
+	case FLOAT_8:
+		return float_8(bytes);
+	case IS_TEXT:
 		return text(bytes, size);
-	case BLOB:
+	case IS_BLOB:
 		return PyBytes_FromStringAndSize((const char *)bytes, size);
-	case BITS:
+	case IS_BITS:
 		if (field->is_boolean && !field->object)
 			return PyBool_FromLong((word(bytes, field->size) >> field->shift << (64 - field->width)) != 0);
 		return named(field, bits(field, bytes));
-	case LIST:
+	case IS_LIST:
 		return list(field, bytes, size);
-	case RECORD:
+	case IS_RECORD:
 		return event_make((struct layout *)field->object, bytes, size);
-	default:
-		return other(field, bytes);
+	case IS_OTHER:
+		break;
 	}
+	return other(field, bytes);
 }

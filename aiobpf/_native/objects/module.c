@@ -52,6 +52,7 @@ static int clear(PyObject *module)
 	Py_CLEAR(objects->run);
 	Py_CLEAR(objects->step);
 	Py_CLEAR(objects->next_event);
+	Py_CLEAR(objects->value);
 	return 0;
 }
 

@@ -10,6 +10,7 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 #include <stdbool.h>
+#include <string.h>
 #include <structmember.h>
 
 /* As the macros of the full API: of objects of any struct. */
@@ -24,6 +25,7 @@ struct objects {
 	PyTypeObject *run;
 	PyTypeObject *step;
 	PyObject *next_event; /* the name "_next_event" */
+	PyObject *value;      /* the name "value" */
 };
 
 extern struct PyModuleDef objects_definition;
@@ -44,7 +46,8 @@ int add_leases(PyObject *module);
 struct layout;
 
 struct field {
-	char code;
+	char code; /* as described */
+	unsigned char kind; /* as it is read: by code and size */
 	bool is_signed, is_boolean;
 	unsigned char shift, width;
 	Py_ssize_t offset;
@@ -85,12 +88,45 @@ struct layout {
 	struct field *fields;
 	PyGetSetDef *getset;
 	PyObject *names;    /* keeps what getset points to */
-	struct event *free; /* the last few that went, one behind the other by their `layout` */
+	struct event *free; /* the last few that went, one behind the other by their `layout`; each keeps its type */
 	int free_count;
+	struct named_field *by_name; /* a hash table of `name_mask` + 1 */
+	size_t name_mask;
+};
+
+struct named_field {
+	PyObject *name; /* interned, so that it is the one that code looks up */
+	struct field *field;
 };
 
 /* An event of *length* bytes from *bytes*; what it misses of the layout's size is zero. */
 PyObject *event_make(struct layout *layout, const unsigned char *bytes, Py_ssize_t length);
+
+/* As memcpy, which takes longer to begin than to copy a short record: 16 bytes at a time, the last ones overlapping. */
+static inline void event_copy(unsigned char *to, const unsigned char *from, Py_ssize_t size)
+{
+	if (size < 16 || size > 256) {
+		memcpy(to, from, size);
+		return;
+	}
+	for (Py_ssize_t at = 0; at < size - 16; at += 16)
+		memcpy(to + at, from + at, 16);
+	memcpy(to + size - 16, from + size - 16, 16);
+}
+
+/* As event_make, of a record that has the layout's size. */
+static inline PyObject *event_of_row(struct layout *layout, const unsigned char *bytes)
+{
+	struct event *made = layout->free;
+	if (!made)
+		return event_make(layout, bytes, layout->size);
+	layout->free = (struct event *)made->layout;
+	layout->free_count--;
+	Py_SET_REFCNT((PyObject *)made, 1);
+	made->layout = REF(layout);
+	event_copy(made->bytes, bytes, layout->size);
+	return (PyObject *)made;
+}
 
 /* --- event_run.c: an iterator over records that lie in a buffer --------------------------------------------------- */
 
@@ -111,5 +147,16 @@ PyObject *run_of_places(PyObject *layout, PyObject *args);
 
 /* The next event; NULL without an error at the end. */
 PyObject *run_next(struct run *run);
+
+/* The same, for one that has many left. */
+static inline PyObject *run_next_of_many(struct run *run)
+{
+	if (run->left <= 1 || run->offsets)
+		return run_next(run);
+	const unsigned char *bytes = run->next;
+	run->left--;
+	run->next += run->stride;
+	return event_of_row(run->layout, bytes);
+}
 
 #endif
