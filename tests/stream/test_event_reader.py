@@ -142,10 +142,7 @@ async def test_an_event_that_is_a_tuple_or_an_exception_comes_as_it_is() -> None
         for expected in oddities:
             step: Any = reader.__anext__()
             with pytest.raises(StopIteration) as stop:
-                if len(kept) % 2:
-                    step.send(None)
-                else:
-                    next(step)
+                step.send(None) if len(kept) % 2 else next(step)
             assert repr(stop.value.value) == repr(expected)
             kept.append((stop.value, expected))
     assert [repr(stop.value) for stop, _ in kept] == [repr(expected) for _, expected in kept]
