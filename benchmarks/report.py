@@ -121,12 +121,7 @@ def _case(result: Result) -> str:
     head.append(f"time, {reference} = 1")
     if has_cpu:
         head.append("CPU time, the same")
-    head += [
-        {"rss_kib": "RSS grows by", "anonymous_kib": "anonymous", "p99_ns": "p99", "imports_ns": "its imports"}.get(
-            key, key
-        )
-        for key in extra
-    ]
+    head += [MORE.get(key, key) for key in extra]
     return table(head, rows)
 
 
