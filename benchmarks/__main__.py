@@ -43,7 +43,7 @@ def options_of(given: argparse.Namespace) -> Options:
     """What the command line asks to be measured."""
     sizes = QUICK if given.quick else FULL
     if given.rounds:
-        sizes = evolve(sizes, rounds=given.rounds, loads=given.rounds)
+        sizes = evolve(sizes, rounds=given.rounds, loads=given.rounds, live_rounds=given.rounds)
     return Options(sizes, is_quick=given.quick, only=given.only, has_peers=not given.no_peers)
 
 

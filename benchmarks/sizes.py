@@ -14,7 +14,7 @@ class Sizes:
     records_512: int = 30_000
     flood_64: int = 1_000_000
     flood_512: int = 200_000
-    live_s: float = 1.5
+    live_s: float = 1.0
     """Seconds of each fixed rate."""
     live_rounds: int = 3
     wake_ups: int = 300

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Any
 from attrs import define, field
 
 from benchmarks import commands
-from benchmarks.aiobpf_side.leases import leased_batches
 from benchmarks.stopwatch import Stopwatch, percentiles, sleeps
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, Awaitable, Callable
+    from collections.abc import Awaitable, Callable
 
     from aiobpf import RingBuffer
     from benchmarks.commands import Arguments
@@ -33,30 +32,34 @@ class Reading:
     latencies: list[int] = field(factory=list)
 
 
-async def _arrays(batches: AsyncIterable[Any], reading: Reading) -> None:
-    every = reading.mask + 1
-    async for batch in batches:
-        now = clock()
-        events = batch.numpy()
-        sequences = events["sequence"]
-        first = int(sequences[0])
-        reading.total += int(sequences.sum())
-        reading.count += len(batch)
-        noted = events["submitted_ns"][-first % every :: every]
-        if len(noted):
-            reading.latencies += (now - noted).tolist()
-        if sequences[-1] >= reading.last:
-            return
+def _look(batch: Any, reading: Reading, every: int) -> int:
+    """Take in one batch; its last sequence number. No array outlives this, so a lease ends with its batch."""
+    now = clock()
+    events = batch.numpy()
+    sequences = events["sequence"]
+    reading.total += int(sequences.sum())
+    reading.count += len(batch)
+    noted = events["submitted_ns"][-int(sequences[0]) % every :: every]
+    if len(noted):
+        reading.latencies += (now - noted).tolist()
+    return int(sequences[-1])
 
 
 async def by_numpy(stream: RingBuffer[Any], reading: Reading) -> None:
     """One array a batch, copied."""
-    await _arrays(stream.batches(), reading)
+    every = reading.mask + 1
+    async for batch in stream.batches():
+        if _look(batch, reading, every) >= reading.last:
+            return
 
 
-def by_lease(stream: RingBuffer[Any], reading: Reading) -> Awaitable[None]:
-    """One array a batch, lying in the ring; UnsupportedError before anything is awaited."""
-    return _arrays(leased_batches(stream), reading)
+async def by_lease(stream: RingBuffer[Any], reading: Reading) -> None:
+    """One array a batch, lying in the ring."""
+    every = reading.mask + 1
+    async for batch in stream.batches(lease=True):
+        if _look(batch, reading, every) >= reading.last:
+            batch.release()  # else with the next step, and others are to read this ring before
+            return
 
 
 async def by_records(stream: RingBuffer[Any], reading: Reading) -> None:
@@ -100,11 +103,11 @@ MODES: dict[str, Callable[[RingBuffer[Any], Reading], Awaitable[None]]] = {
 async def read(stream: RingBuffer[Any], arguments: Arguments) -> dict[str, object]:
     """Read until the record whose sequence number is the last."""
     reading = Reading(arguments.number("last"), arguments.number("mask"))
-    work = MODES[arguments.text("mode")](stream, reading)
+    mode = MODES[arguments.text("mode")]
     commands.say({"ready": True})
     slept = sleeps()
     took = Stopwatch()
-    await work
+    await mode(stream, reading)
     took.stop()
     end_ns, slept = clock(), sleeps() - slept
     noted = percentiles(reading.latencies, reading.total)

@@ -9,7 +9,6 @@ from aiobpf import RingBuffer
 from benchmarks import commands
 from benchmarks.aiobpf_side import live
 from benchmarks.aiobpf_side.given_maps import given_map
-from benchmarks.aiobpf_side.leases import leased_batches
 from benchmarks.stopwatch import Stopwatch, percentiles
 
 if TYPE_CHECKING:
@@ -33,10 +32,11 @@ async def by_numpy(stream: RingBuffer[Any], wanted: int) -> tuple[int, int]:
 async def by_lease(stream: RingBuffer[Any], wanted: int) -> tuple[int, int]:
     """The same from arrays that lie in the ring."""
     count = total = 0
-    async for batch in leased_batches(stream):
+    async for batch in stream.batches(lease=True):
         total += int(batch.numpy()["sequence"].sum())
         count += len(batch)
         if count >= wanted:
+            batch.release()  # else with the next step, and others are to read this ring before
             break
     return count, total
 

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from benchmarks import commands
 from benchmarks.aiobpf_side import bulk, kernel_types, maps, objects, rings
-from benchmarks.aiobpf_side.refusal import UnsupportedError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -45,8 +44,6 @@ async def serve(loop: str) -> None:
                 continue
             try:
                 answer = await cases[case](arguments)
-            except UnsupportedError:
-                answer = {"unsupported": True}
             except Exception as error:
                 answer = {"error": f"{type(error).__name__}: {error}"}
             commands.say(answer)

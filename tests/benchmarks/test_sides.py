@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import sys
 from typing import TYPE_CHECKING
 
@@ -60,13 +59,10 @@ def run(*only: str, programs: list[Program] | None = None) -> dict[str, Result]:
     return anyio.run(measure)
 
 
-HAS_LEASES = "lease" in inspect.signature(aiobpf.RingBuffer.batches).parameters
-WAYS = (*([LEASE] if HAS_LEASES else []), NUMPY, RECORDS, EVENTS)
+WAYS = (LEASE, NUMPY, RECORDS, EVENTS)
 
 
 def assert_measured(result: Result, *entrants: str) -> None:
-    if not HAS_LEASES and result.failures.pop(LEASE, "") == "does not do this":
-        del result.samples[LEASE]
     assert not result.failures
     assert set(result.samples) == set(entrants)
     for entrant in entrants:
