@@ -22,7 +22,7 @@ from aiobpf.kernel.syscall import ENOTSUPP
 from aiobpf.uapi import Command, UpdateFlags
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from aiobpf._native._lib import CData, IntArray, View
 
@@ -186,14 +186,21 @@ class MapElements:
                 " kernel begins anew. Read it in batches, which go by a hash's buckets, or stop those who write"
             )
 
-    def scan(self, size: int | None = None, *, takes: bool = False, flags: int = 0) -> MapScan:
+    def scan(
+        self,
+        size: int | None = None,
+        *,
+        takes: bool = False,
+        flags: int = 0,
+        keep: Callable[[int], bytearray] | None = None,
+    ) -> MapScan:
         """Iterate over chunks of about *size* elements: keys and values packed in buffers, and their count.
 
-        *takes* removes them from the map; *flags*: `UpdateFlags.LOCK`.
+        *takes* removes them from the map; *flags*: `UpdateFlags.LOCK`; *keep*: see `MapScan`.
         """
         if size is None:
             size = max(16, min(4096, _SCAN_BYTES // max(self._key_size + self._value_size, 1)))
-        return MapScan(self, size, takes=takes, flags=flags)
+        return MapScan(self, size, takes=takes, flags=flags, keep=keep)
 
     def items(self) -> Iterator[tuple[bytes, bytes]]:
         """Every key with its value, in batches where the kernel can (5.6), else one by one; promises as `keys`."""

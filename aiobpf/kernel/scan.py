@@ -11,12 +11,17 @@ from aiobpf.kernel.syscall import ENOTSUPP
 from aiobpf.uapi import Command
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from aiobpf._native._lib import CData
     from aiobpf.kernel.elements import MapElements
 
 _UNSUPPORTED = frozenset({errno.EINVAL, errno.EOPNOTSUPP, ENOTSUPP})
 _MAX_CHUNK_BYTES = 256 << 20
 _STALLS = 16
+_FIRST_KEPT_BYTES = 64 << 20
+_SLACK = 64
+"""Elements: as many as are hardly ever in one bucket."""
 
 
 @final
@@ -27,6 +32,9 @@ class MapScan:
     may be missed or met twice.
 
     A chunk can be larger than asked for: a hash gives whole buckets, so the buffers grow until one fits.
+
+    With *keep*, which makes a buffer of so many bytes, each step writes behind what those before it wrote, and the
+    buffers hold the whole map at the end: nothing is copied but where they had to grow.
 
     One that *takes* removes what it gives (BPF_MAP_LOOKUP_AND_DELETE_BATCH, else lookup and delete, between which a
     value may change). An error after something was removed waits for the next step, so that nothing is lost.
@@ -40,16 +48,27 @@ class MapScan:
         "_flags",
         "_is_batched",
         "_is_done",
+        "_keep",
+        "_kept",
         "_keys",
         "_met",
         "_room",
+        "_size",
         "_stalls",
         "_start",
         "_takes",
         "_values",
     )
 
-    def __init__(self, elements: MapElements, size: int, *, takes: bool = False, flags: int = 0) -> None:
+    def __init__(
+        self,
+        elements: MapElements,
+        size: int,
+        *,
+        takes: bool = False,
+        flags: int = 0,
+        keep: Callable[[int], bytearray] | None = None,
+    ) -> None:
         self._elements = elements
         self._flags = flags
         self._takes = takes
@@ -60,15 +79,61 @@ class MapScan:
         self._is_done = False
         self._start: CData = ffi.NULL
         self._stalls = 0
-        self._grow(max(size, 1))
+        if takes and keep is not None:
+            raise ValueError("a scan that takes elements out gives them chunk by chunk")
+        self._size = max(size, 1)
+        self._keep = keep
+        self._kept = 0
+        self._room = 0
+        self._keys = bytearray()
+        self._values = bytearray()
+        if keep is None:
+            self._grow(self._size)
+        else:
+            # Memory that nobody touches costs nothing: room for all that the map may hold, and for the bucket that the
+            # kernel wants to give whole; but not for the 4 billion elements that a map may claim.
+            most = max(_FIRST_KEPT_BYTES // max(elements.key_size + elements.value_size, 1), self._size)
+            self._grow(min(elements.limit or most, most) + _SLACK)
 
     def _grow(self, room: int) -> None:
-        elements = self._elements
-        if room * (elements.key_size + elements.value_size) > _MAX_CHUNK_BYTES:
-            raise MemoryError(f"a chunk of {room} elements is more than {_MAX_CHUNK_BYTES >> 20} MiB: ask for fewer")
+        key_size, value_size = self._elements.key_size, self._elements.value_size
+        if self._keep is None:
+            if room * (key_size + value_size) > _MAX_CHUNK_BYTES:
+                raise MemoryError(
+                    f"a chunk of {room} elements is more than {_MAX_CHUNK_BYTES >> 20} MiB: ask for fewer"
+                )
+            self._keys, self._values = bytearray(room * key_size), bytearray(room * value_size)
+        else:
+            self._keys = self._moved(self._keys, self._keep(room * key_size), key_size)
+            self._values = self._moved(self._values, self._keep(room * value_size), value_size)
         self._room = room
-        self._keys = bytearray(room * elements.key_size)
-        self._values = bytearray(room * elements.value_size)
+
+    def _moved(self, old: bytearray, new: bytearray, size: int) -> bytearray:
+        """*new* with what is kept of *old*."""
+        memoryview(new)[: self._kept * size] = memoryview(old)[: self._kept * size]
+        return new
+
+    @property
+    def kept(self) -> tuple[bytearray, bytearray, int]:
+        """With *keep*: the buffers of keys and values, and how many elements are in them so far."""
+        return self._keys, self._values, self._kept
+
+    def _next_room(self) -> int:
+        """How many elements the next call may write, behind what is kept."""
+        if self._keep is None:
+            return self._room
+        left = self._room - self._kept
+        if left < _SLACK:
+            self._grow(self._room * 2)
+            left = self._room - self._kept
+        return min(left, self._size)
+
+    def _places(self) -> tuple[CData, CData]:
+        """Where it writes them."""
+        keys, values = ffi.from_buffer("uint8_t[]", self._keys), ffi.from_buffer("uint8_t[]", self._values)
+        elements = self._elements
+        kept = self._kept
+        return ffi.addressof(keys, kept * elements.key_size), ffi.addressof(values, kept * elements.value_size)
 
     def __iter__(self) -> MapScan:
         return self
@@ -81,12 +146,15 @@ class MapScan:
         while not self._is_done:
             count = self._batch() if self._is_batched is not False else self._take() if self._takes else self._walk()
             if count:
+                if self._keep is not None:
+                    self._kept += count
                 return self._keys, self._values, count
         raise StopIteration
 
     def _batch(self) -> int:
         elements = self._elements
-        count = ffi.new("uint32_t *", self._room)
+        count = ffi.new("uint32_t *", self._next_room())
+        keys, values = self._places()
         # Opaque to us: a bucket number (hash) or a key (all others), so at least 4 bytes.
         end = ffi.new("uint8_t[]", max(elements.key_size, 4))
         error = -lib.map_batch(
@@ -94,8 +162,8 @@ class MapScan:
             self._command,
             self._start,
             end,
-            ffi.from_buffer(self._keys),
-            ffi.from_buffer(self._values),
+            keys,
+            values,
             count,
             self._flags,
         )
@@ -107,6 +175,7 @@ class MapScan:
             self._is_done = True
             return count[0]
         if error == errno.ENOSPC:  # one bucket has more elements than there is room
+            self._size *= 2
             self._grow(self._room * 2)
             return 0
         if error == errno.EINTR:
@@ -131,13 +200,14 @@ class MapScan:
 
     def _walk(self) -> int:
         elements = self._elements
-        count = ffi.new("uint32_t *", self._room)
-        keys = ffi.from_buffer("uint8_t[]", self._keys)
+        room = self._next_room()
+        count = ffi.new("uint32_t *", room)
+        keys, values = self._places()
         error = -lib.map_walk(
             elements.cell,
             self._start,
             keys,
-            ffi.from_buffer(self._values),
+            values,
             elements.key_size,
             elements.value_size,
             self._flags,
@@ -152,9 +222,9 @@ class MapScan:
             raise elements.error(error, Command.MAP_GET_NEXT_KEY)
         elements.require_end(self._met)
         # With room left, only the keys tried ran out: the one to go on from stands behind the last one found.
-        last = done if done < self._room else done - 1
-        key = bytes(self._keys[last * elements.key_size : (last + 1) * elements.key_size])
-        self._start = ffi.new("uint8_t[]", key)
+        last = done if done < room else done - 1
+        at = (self._kept + last) * elements.key_size
+        self._start = ffi.new("uint8_t[]", bytes(self._keys[at : at + elements.key_size]))
         return done
 
     def _take(self) -> int:

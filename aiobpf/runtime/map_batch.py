@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 K = TypeVar("K")
 V = TypeVar("V")
 _NOTHING: Any = object()
+_AT_ONCE = 65536
+"""Elements a system call, for numpy arrays: some 20 ms, for which signals wait."""
 
 
 @final
@@ -94,15 +96,25 @@ def numpy_arrays(map_: Map[Any, Any, Any]) -> tuple[Any, Any]:
         import numpy as np
     except ImportError as error:
         raise ImportError("Map.numpy() needs numpy: pip install 'aiobpf[numpy]'") from error
-    keys, values = bytearray(), bytearray()
-    for batch_keys, batch_values, count in map_.elements.scan(65536):
-        # Views: a slice of a bytearray is a copy of its own.
-        keys += memoryview(batch_keys)[: count * map_.key_codec.size]
-        values += memoryview(batch_values)[: count * map_.value_codec.size]
-    return _array(keys, map_.key_codec, np), _array(values, map_.value_codec, np)
+    # numpy asks for large pages where it allocates much: a page that is touched first costs as much as ten elements.
+    empty: Any = np.empty
+    scan = map_.elements.scan(_AT_ONCE, keep=lambda size: empty(size, np.uint8))
+    for _ in scan:
+        pass
+    keys, values, count = scan.kept
+    return (
+        _array(_part(keys, count, map_.key_codec), map_.key_codec, np),
+        _array(_part(values, count, map_.value_codec), map_.value_codec, np),
+    )
 
 
-def _array(data: bytearray, element: Any, np: Any) -> Any:
+def _part(whole: Any, count: int, element: Any) -> Any:
+    """The elements that there are; where they are few, a copy, so that the room for all comes free."""
+    part = whole[: count * element.size]
+    return part.copy() if 2 * len(part) < len(whole) else part
+
+
+def _array(data: Any, element: Any, np: Any) -> Any:
     if isinstance(element, PerCpuElement):
         dtype = _dtype(element.value, np)
         count = len(data) // element.size

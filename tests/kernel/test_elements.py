@@ -17,7 +17,7 @@ from aiobpf.errors import (
     MapKeyExistsError,
     MissingPrivilegeError,
 )
-from aiobpf.kernel import UNSUPPORTED_ERRNOS, MapElements, OwnedFd, freeze_map, possible_cpus
+from aiobpf.kernel import UNSUPPORTED_ERRNOS, MapElements, OwnedFd, freeze_map, possible_cpus, scan
 from aiobpf.uapi import MapFlags, MapType, UpdateFlags
 
 if TYPE_CHECKING:
@@ -157,6 +157,49 @@ def test_items_gives_every_element_once(
         assert count
         found |= {bytes(keys[i * 4 : i * 4 + 4]): bytes(values[i * 8 : i * 8 + 8]) for i in range(count)}
     assert found == ALL
+
+
+@pytest.mark.parametrize(
+    ("kind", "flags"), [(MapType.HASH, 0), (MapType.LRU_HASH, 0), (MapType.ARRAY, 0), (MapType.PERCPU_HASH, 0)]
+)
+@pytest.mark.parametrize("size", [1, 7, 5000])
+@pytest.mark.parametrize("limit", [0, 500, 100])
+@pytest.mark.parametrize("first", [1 << 20, 64])
+def test_a_scan_that_keeps_has_the_whole_map_in_the_end(
+    make_map: Callable[..., OwnedFd],
+    monkeypatch: pytest.MonkeyPatch,
+    kind: MapType,
+    flags: int,
+    size: int,
+    limit: int,
+    first: int,
+) -> None:
+    """Also where the buffers had to grow on the way: the map says less than it holds, or it is too large at first."""
+    monkeypatch.setattr(scan, "_FIRST_KEPT_BYTES", first)
+    entries = 4096 if kind == MapType.LRU_HASH else 500
+    size_of_value = 8 * len(possible_cpus()) if kind == MapType.PERCPU_HASH else 8
+    elements = MapElements(make_map(kind, entries=entries, flags=flags), 4, size_of_value, limit=limit)
+    given = {each: number * (size_of_value // 8) for each, number in ALL.items()}
+    elements.update_many(given.items())
+    walk = elements.scan(size, keep=bytearray)
+    assert sum(count for _, _, count in walk) == 500
+    keys, values, count = walk.kept
+    assert count == 500
+    assert given == {
+        bytes(keys[i * 4 : i * 4 + 4]): bytes(values[i * size_of_value : (i + 1) * size_of_value]) for i in range(count)
+    }
+
+
+def test_what_is_kept_of_a_map_without_batches(make_map: Callable[..., OwnedFd]) -> None:
+    elements = MapElements(make_map(MapType.DEVMAP_HASH, 4, 4, 300), 4, 4, limit=20)
+    given = {key(number): key(1) for number in range(30)}
+    elements.update_many(given.items())
+    walk = elements.scan(7, keep=bytearray)
+    assert sum(count for _, _, count in walk) == 30
+    keys, values, count = walk.kept
+    assert {bytes(keys[i * 4 : i * 4 + 4]): bytes(values[i * 4 : i * 4 + 4]) for i in range(count)} == given
+    with pytest.raises(ValueError, match="chunk by chunk"):
+        elements.scan(7, keep=bytearray, takes=True)
 
 
 def test_items_of_a_trie_with_holes(make_map: Callable[..., OwnedFd]) -> None:

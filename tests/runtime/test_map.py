@@ -232,6 +232,16 @@ async def test_numpy_gets_the_whole_map() -> None:
         assert set(values["cpu"]) == {0, 1}
 
 
+async def test_numpy_holds_no_memory_for_elements_that_are_not_there() -> None:
+    numpy = pytest.importorskip("numpy")
+    async with Map.create(hash_map(100_000)) as m:
+        m.update_many((i, i) for i in range(10))
+        for array in m.numpy():
+            while isinstance(array.base, numpy.ndarray):
+                array = array.base
+            assert array.nbytes <= 80
+
+
 async def test_a_map_in_a_map_is_a_map() -> None:
     inner = hash_map(3, name="inner")
     spec = hash_map(4, type=MapType.HASH_OF_MAPS, key=U32, value=None, value_size=4, inner=inner)
