@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from contextlib import AsyncExitStack
 
+    from aiobpf.stream.event_stream import StreamOptions
     from benchmarks.commands import Arguments
 
 
@@ -77,15 +78,20 @@ class Rings:
 
     def __init__(self, stack: AsyncExitStack) -> None:
         self._stack = stack
-        self._streams: dict[int, RingBuffer[Any]] = {}
+        self._streams: dict[int, tuple[str, RingBuffer[Any]]] = {}
 
     async def _of(self, arguments: Arguments) -> RingBuffer[Any]:
         fd, size = arguments.number("fd"), arguments.number("size")
-        if fd not in self._streams:
+        max_delay = arguments.text("max_delay", "")
+        opened_with, stream = self._streams.get(fd, ("", None))
+        if stream is None or opened_with != max_delay:
+            if stream is not None:
+                await stream.aclose()  # a ring has one reader
             ring = await self._stack.enter_async_context(given_map(fd, f"ring_{size}"))
-            stream: RingBuffer[Any] = RingBuffer(ring, f"struct record_{size}")
-            self._streams[fd] = await self._stack.enter_async_context(stream)
-        return self._streams[fd]
+            options: StreamOptions = {"max_delay": float(max_delay)} if max_delay else {}
+            stream = await self._stack.enter_async_context(RingBuffer(ring, f"struct record_{size}", **options))
+            self._streams[fd] = max_delay, stream
+        return stream
 
     async def drain(self, arguments: Arguments) -> dict[str, object]:
         """Read what the ring was filled with."""

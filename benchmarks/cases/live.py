@@ -24,6 +24,7 @@ LIVE = "live-"
 CONSUMERS = (
     Entrant(LEASE, AIOBPF, {"mode": "lease"}),
     Entrant(NUMPY, AIOBPF, {"mode": "numpy"}),
+    Entrant(f"{NUMPY}, max_delay=0", AIOBPF, {"mode": "numpy", "max_delay": 0}),
     Entrant(f"{NUMPY}, uvloop", UVLOOP, {"mode": "numpy"}),
     Entrant(RECORDS, AIOBPF, {"mode": "records"}),
     Entrant(EVENTS, AIOBPF, {"mode": "events"}),
