@@ -14,6 +14,9 @@ LONGEST_DELAY_S: Final = 1.0
 WINDOW_S: Final = 0.001
 """Over what the rate is measured, at least: so long records have to keep coming before the first pause."""
 
+LONGEST_WINDOW_S: Final = 0.064
+"""The same after pauses that brought nothing: records that come in bursts, each read at one wake-up, need none."""
+
 WORTH_IT: Final = 4
 """Records that a pause must promise: for fewer it saves no more than it costs."""
 
@@ -34,10 +37,10 @@ class Pace:
     While nothing or little comes there is no pause: the kernel wakes the reader for each record. Once records came for
     `WINDOW_S` at a rate at which a pause would gather several, drains are so far apart as *max_delay* and the size of
     the buffer allow. A reader that takes longer than that for what it has makes no pauses. The first pause in which
-    nothing comes is the last.
+    nothing or little comes is the last, and the next rate is measured over twice the time.
     """
 
-    __slots__ = ("_at", "_began", "_bytes", "_delay", "_max_delay", "_records", "_took_all")
+    __slots__ = ("_at", "_began", "_bytes", "_delay", "_max_delay", "_records", "_took_all", "_window")
 
     def __init__(self, max_delay: float | None) -> None:
         self._max_delay = max_delay or 0.0
@@ -47,6 +50,7 @@ class Pace:
         self._bytes = 0
         self._delay = 0.0
         self._took_all = False
+        self._window = WINDOW_S
 
     def drained(self, drained: Drained | Leased, limit: int, room: int) -> None:
         """What a drain of at most *limit* records and *room* bytes took just now.
@@ -54,8 +58,13 @@ class Pace:
         Only noted: between a wake-up and the consumer's code nothing is done that can be done before the next sleep.
         """
         count = drained.count
+        if self._delay:
+            if count < WORTH_IT:
+                self._delay = 0.0
+                self._window = min(self._window * 2, LONGEST_WINDOW_S)
+            else:
+                self._window = WINDOW_S
         if not count:
-            self._delay = 0.0
             return
         self._at = time.monotonic()
         self._records += count
@@ -71,7 +80,7 @@ class Pace:
     def due(self, capacity: int) -> float:
         """When to drain a buffer of *capacity* bytes again, by time.monotonic(); 0.0: as soon as there is something."""
         age = self._at - self._began
-        if age >= WINDOW_S:
+        if age >= self._window:
             self._delay = self._delay_at(self._records / age, self._bytes / age, capacity) if self._records else 0.0
             self._began = self._at
             self._records = self._bytes = 0

@@ -100,6 +100,25 @@ def test_a_pause_in_which_nothing_came_is_the_last(clock: Clock) -> None:
     assert left(pace) == 0.0
 
 
+def test_bursts_that_are_read_at_one_wake_up_get_hardly_any_pause(clock: Clock) -> None:
+    pace = Pace(0.0005)
+    pauses = 0
+    for _ in range(1000):  # 10 records every millisecond
+        clock.now += 0.001
+        drain(pace, 10)
+        if left(pace):
+            pauses += 1
+            clock.now += 0.0005
+            drain(pace, 0)
+            assert left(pace) == 0.0
+            clock.now -= 0.0005
+    assert 1 <= pauses <= 30
+    for _ in range(3000):  # and a steady rate is found after them
+        clock.now += 0.00005
+        drain(pace, 5)
+    assert left(pace)
+
+
 def test_what_is_still_there_does_not_wait(clock: Clock) -> None:
     pace = Pace(0.0005)
 
