@@ -119,6 +119,52 @@ static void advance(struct cursor *c, uint32_t header)
 		give_back(c);
 }
 
+/*
+ * How many of *count* headers, *stride* apart, are *header*: nothing else than a committed record of that length.
+ *
+ * A record's place follows from the length of the one before it, so a reader that goes from header to header waits for
+ * memory at each. Here the places are taken for granted and eight are loaded at once; one that is no header after all
+ * has another header before it that differs. The payloads are read after the fence.
+ */
+enum { AHEAD = 8192 };
+
+static uint32_t same_headers(const char *at, uint32_t count, uint64_t stride, uint32_t header)
+{
+	uint32_t found = 0;
+
+#define HEADER_AT(number) __atomic_load_n((const uint32_t *)(at + (number) * stride), __ATOMIC_RELAXED)
+	for (; found + 8 <= count; found += 8, at += 8 * stride) {
+		/* The processor's own prefetch ends at each page, of which there is one for 57 records of 64 bytes. */
+		for (int number = 0; number < 8; number++)
+			__builtin_prefetch(at + AHEAD + number * stride);
+		__builtin_prefetch(at + 2 * AHEAD);
+
+		uint32_t differ = (HEADER_AT(0) ^ header) | (HEADER_AT(1) ^ header) | (HEADER_AT(2) ^ header) |
+				  (HEADER_AT(3) ^ header) | (HEADER_AT(4) ^ header) | (HEADER_AT(5) ^ header) |
+				  (HEADER_AT(6) ^ header) | (HEADER_AT(7) ^ header);
+
+		if (differ)
+			break;
+	}
+	for (; found < count && HEADER_AT(0) == header; found++)
+		at += stride;
+#undef HEADER_AT
+	__atomic_thread_fence(__ATOMIC_ACQUIRE);
+	return found;
+}
+
+/* How many records like the next one, which is there, are to be copied in one go: about what fits the nearest cache. */
+static uint32_t run_of(const struct cursor *c, uint32_t header, uint64_t limit, uint64_t slots)
+{
+	uint64_t most = c->end - c->at;
+
+	most = most < GIVE_BACK ? most : GIVE_BACK;
+	most = (most <= c->mask ? most : c->mask + 1) / total(header); /* the data is mapped twice, and no more */
+	most = most < limit ? most : limit;
+	most = most < slots ? most : slots;
+	return most > 1 ? same_headers(c->data + (c->at & c->mask), (uint32_t)most, total(header), header) : 1;
+}
+
 /* Sets busy or more from what the last look saw. */
 static int finish(struct cursor *c, enum state state, struct ring_drained *drained)
 {
@@ -136,7 +182,7 @@ fixed(struct cursor *c, uint32_t stride, char *out, uint64_t out_size, uint32_t 
 	uint32_t header;
 
 	while ((state = next(c, &header)) == COMMITTED) {
-		uint32_t length;
+		uint32_t length, records;
 
 		if (header & DISCARDED) {
 			drained->discarded++;
@@ -149,18 +195,19 @@ fixed(struct cursor *c, uint32_t stride, char *out, uint64_t out_size, uint32_t 
 		if (drained->records >= limit || drained->records >= slots)
 			break;
 		length = header;
-		if (length != stride) {
-			if (length < stride) {
-				drained->odd = 1;
-				drained->odd_length = length;
-				break;
-			}
-			drained->longer++;
+		if (length < stride) {
+			drained->odd = 1;
+			drained->odd_length = length;
+			break;
 		}
-		memcpy(out, c->data + (c->at & c->mask) + HEADER, stride);
-		out += stride;
-		drained->records++;
-		advance(c, header);
+		records = run_of(c, header, limit - drained->records, slots - drained->records);
+		for (uint32_t number = 0; number < records; number++, out += stride)
+			memcpy(out, c->data + (c->at & c->mask) + number * total(header) + HEADER, stride);
+		drained->records += records;
+		drained->longer += length > stride ? records : 0;
+		c->at += records * total(header);
+		if (c->at - c->given >= GIVE_BACK)
+			give_back(c);
 	}
 	return state;
 }
@@ -230,40 +277,6 @@ int ring_drain(void *consumer, const void *producer, uint64_t page, uint64_t siz
 	}
 	drained->room = used;
 	return finish(&c, state, drained);
-}
-
-/*
- * How many of *count* headers, *stride* apart, are *header*: nothing else than a committed record of that length.
- *
- * A record's place follows from the length of the one before it, so a reader that goes from header to header waits for
- * memory at each. Here the places are taken for granted and eight are loaded at once; one that is no header after all
- * has another header before it that differs. The payloads are read after the fence.
- */
-enum { AHEAD = 8192 };
-
-static uint32_t same_headers(const char *at, uint32_t count, uint64_t stride, uint32_t header)
-{
-	uint32_t found = 0;
-
-#define HEADER_AT(number) __atomic_load_n((const uint32_t *)(at + (number) * stride), __ATOMIC_RELAXED)
-	for (; found + 8 <= count; found += 8, at += 8 * stride) {
-		/* The processor's own prefetch ends at each page, of which there is one for 57 records of 64 bytes. */
-		for (int number = 0; number < 8; number++)
-			__builtin_prefetch(at + AHEAD + number * stride);
-		__builtin_prefetch(at + 2 * AHEAD);
-
-		uint32_t differ = (HEADER_AT(0) ^ header) | (HEADER_AT(1) ^ header) | (HEADER_AT(2) ^ header) |
-				  (HEADER_AT(3) ^ header) | (HEADER_AT(4) ^ header) | (HEADER_AT(5) ^ header) |
-				  (HEADER_AT(6) ^ header) | (HEADER_AT(7) ^ header);
-
-		if (differ)
-			break;
-	}
-	for (; found < count && HEADER_AT(0) == header; found++)
-		at += stride;
-#undef HEADER_AT
-	__atomic_thread_fence(__ATOMIC_ACQUIRE);
-	return found;
 }
 
 int ring_run(void *consumer, const void *producer, uint64_t page, uint64_t size, uint32_t limit, uint64_t room,

@@ -40,7 +40,9 @@ DEFAULT_BATCH_RECORDS: Final = 4096
 DEFAULT_BATCH_BYTES: Final = 256 << 10
 DEFAULT_TURN_S: Final = 0.002
 LEASED_BATCH_RECORDS: Final = 1 << 16
-"""Nothing is copied for a leased batch, so what it costs is by the batch (docs/performance.md)."""
+LEASED_BATCH_BYTES: Final = 2 << 20
+"""Nothing is copied for a leased batch, so what it costs is by the batch. Beyond this, which is about the processor's
+own cache, the consumer fetches again what was looked at, and the interpreter's code too."""
 
 FIRST_TURN: Final = 256
 SMALLEST_TURN: Final = 32
@@ -108,7 +110,7 @@ class EventStream(EventReader, Scoped, Generic[T]):
         lost: LossCounter | None = None,
     ) -> None:
         self._leased_records = batch_records or LEASED_BATCH_RECORDS
-        self._leased_bytes = batch_bytes or ALL
+        self._leased_bytes = batch_bytes or LEASED_BATCH_BYTES
         batch_records = DEFAULT_BATCH_RECORDS if batch_records is None else batch_records
         batch_bytes = DEFAULT_BATCH_BYTES if batch_bytes is None else batch_bytes
         if batch_records < 1 or batch_bytes < 1 or turn_s <= 0:
@@ -277,9 +279,9 @@ class EventStream(EventReader, Scoped, Generic[T]):
         """Iterate batches instead of events: ``async for batch in stream.batches()``. The two may take turns.
 
         With *lease* nothing is copied: a batch's memory is the ring's, until the next step; see `LeasedBatch`. All
-        records of such a batch have one length; it is of up to 65,536 of them and a quarter of the ring, where
-        *batch_records* and *batch_bytes* do not say less. SpecError for a perf buffer, a ring that overwrites, and a
-        type that ends in a flexible array.
+        records of such a batch have one length; it is of up to 65,536 of them, 2 MiB and a quarter of the ring, unless
+        *batch_records* and *batch_bytes* were given. SpecError for a perf buffer, a ring that overwrites, and a type
+        that ends in a flexible array.
         """
         source = self._open_or_raise()
         if not lease:

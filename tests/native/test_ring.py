@@ -126,6 +126,25 @@ def test_a_record_that_ends_beyond_the_producer_is_no_ring_buffer(make_ring: Mak
     assert (error, drained.records) == (-errno.EIO, 0)
 
 
+def test_a_producer_far_ahead_makes_nobody_read_past_the_data(make_ring: MakeRing) -> None:
+    ring = make_ring(4096)
+    ring.begin_at(4096 - 8)
+    for at in range(0, 4096, 16):
+        ring.write(4096 - 8 + at, bytes([8, 0, 0, 0]))
+    ring._produce(1 << 40)
+    error, drained, _ = ring.drain_fixed(8, 8 * 5000, 5000)
+    assert (error, drained.records) == (0, 5000), "round and round"
+
+
+def test_a_run_of_longer_records_is_cut_and_counted(make_ring: MakeRing) -> None:
+    ring = make_ring(4096)
+    for number in range(20):
+        ring.put(bytes([number]) * 16)
+    _, drained, out = ring.drain_fixed(12, 1024)
+    assert (drained.records, drained.longer) == (20, 20)
+    assert out[:240] == b"".join(bytes([number]) * 12 for number in range(20))
+
+
 def test_a_stride_of_nothing_is_refused(make_ring: MakeRing) -> None:
     error, _, _ = make_ring(4096).drain_fixed(0, 64)
     assert error == -errno.EINVAL
