@@ -6,8 +6,10 @@ what is only done the first time counts. Of an import the whole is told, counted
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
+import threading
 from typing import TYPE_CHECKING
 
 import anyio
@@ -41,9 +43,9 @@ def measure() -> Numbers:
     """As root the streams too."""
     tool = callgrind()
     if may_use_bpf():
-        anyio.run(_with_ring, tool)
+        anyio.run(_with_ring, [*tool, f"--callgrind-out-file={FOLDER}/work"])
     else:
-        run("tests.guard.scenarios", "work", "-1", tool=[*tool, f"--callgrind-out-file={FOLDER}/work"])
+        run("tests.guard.scenarios", "work", "", tool=[*tool, f"--callgrind-out-file={FOLDER}/work"])
     found = differences()
     if YARDSTICK not in found:
         raise MeasuringError(f"callgrind wrote nothing of {YARDSTICK} into {FOLDER}")
@@ -56,14 +58,29 @@ def measure() -> Numbers:
 
 
 async def _with_ring(tool: list[str]) -> None:
-    """The process that is counted reads a ring that this one fills: valgrind knows few commands of bpf(2)."""
+    """The process that is counted reads a ring that this one fills when asked: valgrind knows few bpf(2) commands."""
     from tests.guard.scenarios import RECORDS
     from tests.guard.streams import RING, loaded, refill
 
     async with loaded() as workload:
-        refill(workload, RECORDS)
-        fd = workload.fd(RING)
-        run("tests.guard.scenarios", "work", str(fd), tool=[*tool, f"--callgrind-out-file={FOLDER}/work"], fds=[fd])
+        asked, ask = os.pipe()
+        answered, answer = os.pipe()
+
+        def fill() -> None:
+            while os.read(asked, 1):
+                refill(workload, RECORDS)
+                os.write(answer, b"!")
+
+        producer = threading.Thread(target=fill)
+        producer.start()
+        fds = [workload.fd(RING), ask, answered]
+        try:
+            run("tests.guard.scenarios", "work", ",".join(map(str, fds)), tool=tool, fds=fds)
+        finally:
+            os.close(ask)
+            producer.join()
+            for each in (asked, answered, answer):
+                os.close(each)
 
 
 def _dumps(file: str) -> list[tuple[str, int, int, int]]:

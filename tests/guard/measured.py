@@ -16,6 +16,9 @@ REPOSITORY = Path(__file__).parent.parent.parent
 WORK = REPOSITORY / "tests" / ".work" / "guard"
 """What the tools wrote: kept until the next run, for whoever wants to know why."""
 
+PATIENCE_S = 240
+"""Ten times what the longest part takes."""
+
 Numbers = dict[str, float]
 """By the name of what was counted."""
 
@@ -36,9 +39,19 @@ def environment() -> dict[str, str]:
 def run(module: str, *arguments: str, tool: Sequence[str] = (), fds: Sequence[int] = ()) -> str:
     """What ``python -m module arguments`` prints, run under *tool*; MeasuringError with its errors where it fails."""
     command = [*tool, sys.executable, "-m", module, *arguments]
-    done = subprocess.run(
-        command, env=environment(), cwd=REPOSITORY, pass_fds=fds, capture_output=True, text=True, check=False
-    )
+    try:
+        done = subprocess.run(
+            command,
+            env=environment(),
+            cwd=REPOSITORY,
+            pass_fds=fds,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=PATIENCE_S,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise MeasuringError(f"{' '.join(command)} did not end within {PATIENCE_S} s") from error
     if done.returncode:
         raise MeasuringError(f"{' '.join(command)} ended with {done.returncode}:\n{done.stderr[-4000:]}")
     return done.stdout

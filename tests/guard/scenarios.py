@@ -1,6 +1,6 @@
 """What instructions are counted of. Run under callgrind (tests/guard/instructions.py), with the workload's descriptors.
 
-``python -m tests.guard.scenarios work RING [NAME]``: each scenario (or that one) *n* and 2 *n* times; the difference is
+``python -m tests.guard.scenarios work FDS [NAME]``: each scenario (or that one) *n* and 2 *n* times; the difference is
 what *n* cost.
 ``python -m tests.guard.scenarios import STATEMENT``: one import.
 """
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import mmap
+import os
 import struct
 import sys
 from functools import partial
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
 RECORDS = 8192
 """Events of 64 bytes in the ring: two batches."""
-SPAN = 72
-"""Bytes of one in the ring, its header included."""
 
 
 @frozen
@@ -115,27 +113,26 @@ def data_scenarios() -> list[Scenario]:
     return found
 
 
-async def stream_scenarios(fd: int, measure: Callable[[Scenario], Awaitable[None]]) -> None:
-    """Reading a real ring, over and over: the consumer's position is ours to put back."""
+async def stream_scenarios(fd: int, ask: int, answered: int, measure: Callable[[Scenario], Awaitable[None]]) -> None:
+    """Reading the ring *fd*, which who started this fills when asked."""
     from aiobpf.stream import RingBuffer
     from benchmarks.aiobpf_side.given_maps import given_map
     from tests.guard.streams import NO_TURN_S, RING, TYPE, WAYS, Seen
 
     async with given_map(fd, RING) as ring, RingBuffer(ring, TYPE, turn_s=NO_TURN_S) as stream:
-        with mmap.mmap(fd, mmap.PAGESIZE) as consumer:
-            (begin,) = struct.unpack("=Q", consumer[:8])
 
-            async def read(way: Any) -> None:
-                consumer[:8] = struct.pack("=Q", begin)
-                seen = Seen(RECORDS)
-                await way(stream, seen)
-                assert seen.events == RECORDS
+        async def read(way: Any) -> None:
+            os.write(ask, b"?")
+            os.read(answered, 1)
+            seen = Seen(RECORDS)
+            await way(stream, seen)
+            assert seen.events == RECORDS
 
-            for name, way in WAYS.items():
-                await measure(Scenario(f"an event of a stream: {name}", partial(read, way), 1, RECORDS, is_async=True))
+        for name, way in WAYS.items():
+            await measure(Scenario(f"an event of a stream: {name}", partial(read, way), 1, RECORDS, is_async=True))
 
 
-async def work(fd: int, only: str = "") -> None:
+async def work(fds: str, only: str = "") -> None:
     marks = Marks()
     gc.disable()
 
@@ -158,8 +155,9 @@ async def work(fd: int, only: str = "") -> None:
     for scenario in data_scenarios():
         if only in {"", scenario.name}:
             await measure(scenario)
-    if fd >= 0:
-        await stream_scenarios(fd, measure)
+    if fds:
+        fd, ask, answered = map(int, fds.split(","))
+        await stream_scenarios(fd, ask, answered, measure)
 
 
 def import_(statement: str) -> None:
@@ -174,4 +172,4 @@ if __name__ == "__main__":
     if sys.argv[1] == "import":
         import_(sys.argv[2])
     else:
-        asyncio.run(work(int(sys.argv[2]), *sys.argv[3:]))
+        asyncio.run(work(*sys.argv[2:]))
