@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from aiobpf.stream.batch import Batch as Batch
     from aiobpf.stream.event_stream import Batches as Batches
     from aiobpf.stream.event_stream import EventStream as EventStream
+    from aiobpf.stream.event_type import Event as Event
     from aiobpf.stream.leased_batch import LeasedBatch as LeasedBatch
     from aiobpf.stream.leased_batch import LeasedBatches as LeasedBatches
     from aiobpf.stream.log_lines import LogLine as LogLine
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Batch",
     "Batches",
+    "Event",
     "EventStream",
     "LeasedBatch",
     "LeasedBatches",
@@ -71,6 +73,7 @@ __all__ = [
 _HOMES = {
     "batch": "Batch",
     "event_stream": "Batches EventStream",
+    "event_type": "Event",
     "leased_batch": "LeasedBatch LeasedBatches",
     "log_lines": "LogLine",
     "log_routing": "log_to",

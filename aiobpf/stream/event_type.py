@@ -7,6 +7,7 @@ import re
 from types import UnionType
 from typing import TYPE_CHECKING, Any, Final, Protocol, final, get_origin
 
+from aiobpf._native._objects import Event as Event  # noqa: PLC0414 - `aiobpf.stream.Event`
 from aiobpf.btf.types import Array, Enum, Struct, Type, Union, size_of, strip_qualifiers
 from aiobpf.errors import BtfError, CodecError, SpecError
 

@@ -183,7 +183,9 @@ static PyMethodDef event_methods[] = {
 };
 
 static PyType_Slot event_slots[] = {
-	{Py_tp_doc, "The base of what records of structs are: immutable, and decoded when an attribute is read."},
+	{Py_tp_doc, "The base of what records of structs are: their bytes, with a member decoded when its attribute is read.\n\n"
+		    "It cannot be changed. Two of one stream are equal if their members are; ``bytes(event)`` is the record,\n"
+		    "filled up with zeros where it was cut short. To ``attrs`` it is one of its classes."},
 	{Py_tp_new, event_new},
 	{Py_tp_dealloc, event_dealloc},
 	{Py_tp_repr, event_repr},
