@@ -52,7 +52,7 @@ def test_one_stable_abi_wheel_holds_what_a_program_needs() -> None:
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
     needed = in_checkout("aiobpf/**/*.py", "aiobpf/**/*.pyi", "aiobpf/include/**/*.h", "aiobpf/programs/*.bpf.[co]")
-    assert needed | {"aiobpf/py.typed", "aiobpf/_native/_lib.abi3.so"} <= names
+    assert needed | {"aiobpf/py.typed", "aiobpf/_native/_lib.abi3.so", "aiobpf/_native/_objects.abi3.so"} <= names
     assert not [name for name in names if name.startswith("aiobpf/_native/") and name.endswith((".c", ".h"))]
     assert not [name for name in names if not name.startswith(("aiobpf/", "aiobpf-"))]
 
@@ -60,8 +60,8 @@ def test_one_stable_abi_wheel_holds_what_a_program_needs() -> None:
 def test_the_sdist_holds_what_a_build_and_its_tests_need() -> None:
     with tarfile.open(only("*.tar.gz")) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
-    sources = in_checkout("aiobpf/_native/*.h", "aiobpf/**/*.py", "tests/**/*.py", "tests/**/*.bpf.[co]")
-    sources |= in_checkout("aiobpf/_native/*.c") - {"aiobpf/_native/_lib.c"}  # that one is generated
+    sources = in_checkout("aiobpf/_native/**/*.h", "aiobpf/**/*.py", "tests/**/*.py", "tests/**/*.bpf.[co]")
+    sources |= in_checkout("aiobpf/_native/**/*.c") - {"aiobpf/_native/_lib.c"}  # that one is generated
     assert sources | {"setup.py", "pyproject.toml", "LICENSE", "README.md", "CHANGELOG.md"} <= names
     assert not [name for name in names if name.endswith((".so", ".pyc"))]
 
