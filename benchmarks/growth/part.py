@@ -92,6 +92,8 @@ def from_json(key: str, data: Mapping[str, Any]) -> Curve:
 def render(data: Mapping[str, Any], plots: Path) -> str:
     """The table and the plots, which go to *plots*."""
     curves = [from_json(key, each) for key, each in data["curves"].items()]
+    if not curves:
+        return "Nothing was measured."
     environment = data["environment"]
     worst = max(curves, key=lambda curve: curve.slope)
     lines = [

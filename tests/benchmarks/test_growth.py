@@ -34,6 +34,12 @@ def test_a_curve_goes_to_json_and_back() -> None:
     assert part.from_json(there.key, part.as_json(there)) == there
 
 
+def test_a_run_of_other_cases_alone_has_no_curve_and_says_so(tmp_path: Path) -> None:
+    data = part.measure(Options(only=["lookup"]))
+    assert data["curves"] == {}
+    assert part.render(data, tmp_path / "plots") == "Nothing was measured."
+
+
 @pytest.mark.root
 @pytest.mark.requires("syscall programs")
 def test_streams_are_measured_and_the_page_is_made_of_the_data_alone(tmp_path: Path) -> None:
