@@ -98,7 +98,7 @@ class Type(Holder):
     _id: int
 
     def __init__(self) -> None:
-        super().__init__()
+        set_slot(self, "_owner", None)
         set_slot(self, "_id", 0)
 
     def _adopt(self, owner: Owner, id: int) -> None:  # noqa: A002

@@ -118,16 +118,19 @@ class ElfFile:
         raw = list(iter_unpack(_SECTION_HEADER[self.byte_order], table))
         if not 0 < names < count:
             raise ElfError(f"section names are in section {names}, of {count}")
-        inside = sum(
-            size for _, kind, _, _, offset, size, *_ in raw if kind != SHT_NOBITS and offset + size <= len(self._data)
-        )
+        length, inside = len(self._data), 0
+        for _, kind, _, _, offset, size, _, _, _, _ in raw:
+            if kind != SHT_NOBITS and offset + size <= length:
+                inside += size
         if inside > _MAX_OVERLAP * len(self._data):
             raise ElfError(f"the sections overlap: they have {inside} bytes, of a file of {len(self._data)}")
         what = "the table of section names"
         at = StringTable(self._bytes(raw[names][4], raw[names][5], what), what).at
         return tuple(
-            Section(i, at(name), kind, flags, offset, size, link, info, alignment)
-            for i, (name, kind, flags, _, offset, size, link, info, alignment, _) in enumerate(raw)
+            [  # not a generator, which is entered anew for each of them
+                Section(i, at(name), kind, flags, offset, size, link, info, alignment)
+                for i, (name, kind, flags, _, offset, size, link, info, alignment, _) in enumerate(raw)
+            ]
         )
 
     def _bytes(self, offset: int, size: int, what: str) -> memoryview:

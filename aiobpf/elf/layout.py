@@ -16,6 +16,9 @@ STRUCT_OPS_SECTIONS = frozenset({".struct_ops", ".struct_ops.link", "?.struct_op
 ARENA_SECTION = ".addr_space.1"
 """Where compilers put what is declared in address space 1, which is the arena's to BPF."""
 
+_DATA = frozenset({".data", ".rodata", ".bss"})
+_DATA_PREFIXES = (".data.", ".rodata.", ".bss.")
+
 
 @frozen
 class Layout:
@@ -74,9 +77,7 @@ def is_data(section: Section) -> bool:
         return False
     if section.type == SHT_NOBITS:
         return name == ".bss" or name.startswith(".bss.")
-    return section.type == SHT_PROGBITS and any(
-        name == base or name.startswith(base + ".") for base in (".data", ".rodata", ".bss")
-    )
+    return section.type == SHT_PROGBITS and (name in _DATA or name.startswith(_DATA_PREFIXES))
 
 
 def is_read_only(section: Section) -> bool:

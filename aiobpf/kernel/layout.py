@@ -23,7 +23,7 @@ class Layout:
     machine. Of a union the line describes one alternative.
     """
 
-    __slots__ = ("_fields", "_packer", "size")
+    __slots__ = ("_empty", "_fields", "_packer", "size")
 
     def __init__(self, fields: str) -> None:
         offset = 0
@@ -40,6 +40,7 @@ class Layout:
             offset += struct.calcsize("=" + codes[-1])
         codes.append(f"{-offset % 8}x")
         self._packer = struct.Struct("=" + "".join(codes))
+        self._empty: list[int | bytes] = [b"" if code[-1] == "s" else 0 for _, _, code in self._fields.values()]
         self.size = self._packer.size
 
     def make(self, **values: int | Buffer | None) -> Record:
@@ -48,11 +49,11 @@ class Layout:
         A pointer takes a buffer (kept alive by the record; None or an empty one is a null pointer) or an address; an
         unsigned number also a small negative one, as the kernel declares descriptors so. ValueError for one too large.
         """
-        row: list[int | bytes] = [b"" if code[-1] == "s" else 0 for _, _, code in self._fields.values()]
+        row = self._empty[:]
         keep: list[CData] = []
         for name, value in values.items():
             index, _, code = self._fields[name]
-            if value is None:
+            if value is None or value == 0:
                 continue
             if isinstance(value, int):
                 row[index] = _fitting(name, value, code)
