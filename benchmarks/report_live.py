@@ -57,8 +57,8 @@ def live_table(result: Result) -> str:
             duration(_of(samples, "p50_ns")),
             duration(_of(samples, "p99_ns")),
         ]
-        rows.append([*row, f"{_of(samples, 'waits'):,.0f}"] if is_flood else row)
-    return table([*HEAD, "producer waited"] if is_flood else HEAD, rows)
+        rows.append([*row, f"{_of(samples, 'waits' if is_flood else 'rate'):,.0f}"])
+    return table([*HEAD, "producer waited" if is_flood else "producer, records/s"], rows)
 
 
 def _median(samples: list[Sample], value: Callable[[Sample], float]) -> float:
