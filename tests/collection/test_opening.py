@@ -6,9 +6,16 @@ import subprocess
 import sys
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
+import anyio.to_thread
 import pytest
 
+import aiobpf
+from aiobpf.btf import Btf
+from aiobpf.kernel import shared_btf_cache
+
+MONITOR = Path(aiobpf.__file__).parent / "programs" / "exec_monitor.bpf.o"
 OBJECT = Path(__file__).parent.parent / "objects" / "ring_events.bpf.o"
 
 # Audit events tell of each import, and run in the thread that imports.
@@ -46,6 +53,39 @@ def test_the_first_load_of_a_process_imports_in_its_worker_thread() -> None:
     count, *in_the_event_loop = run(FIRST_LOAD, OBJECT).split()
     assert int(count) > 50
     assert in_the_event_loop == []
+
+
+@pytest.mark.root
+@pytest.mark.asyncio
+async def test_loads_open_the_kernels_types_once_and_take_one_hop_to_a_worker_each(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    opened: list[str] = []
+    hops = 0
+    from_file, run_sync = Btf.from_file, anyio.to_thread.run_sync
+
+    def counted_open(path: str | Path, *arguments: Any) -> Btf:
+        opened.append(str(path))
+        return from_file(path, *arguments)
+
+    async def counted_hop(*arguments: Any, **options: Any) -> Any:
+        nonlocal hops
+        hops += 1
+        return await run_sync(*arguments, **options)
+
+    monkeypatch.setattr(Btf, "from_file", counted_open)
+    monkeypatch.setattr(anyio.to_thread, "run_sync", counted_hop)
+    import_module("aiobpf.collection.collection")  # else that is the first load's first hop
+    shared_btf_cache.cache_clear()
+    try:
+        for _ in range(3):
+            before = hops
+            async with aiobpf.load(MONITOR):
+                taken = hops - before
+            assert (taken, hops - before) == (1, 2), "one to load, one to close"
+    finally:
+        shared_btf_cache.cache_clear()
+    assert opened == ["/sys/kernel/btf/vmlinux"]
 
 
 def test_to_say_load_imports_nothing_that_loads() -> None:
