@@ -136,7 +136,7 @@ async def test_an_event_that_is_a_tuple_or_an_exception_comes_as_it_is() -> None
     oddities = [(), (1, 2), KeyError("k"), StopIteration(3), None]
     assert [repr(each) for each in (await numbers(Reader(iter([0, *oddities]))))[1:]] == list(map(repr, oddities))
     reader = Reader(iter([0, *oddities]), iter([0, *oddities]))
-    kept = []
+    kept: list[Any] = []
     for _ in range(2):
         await anext(reader)
         for expected in oddities:

@@ -153,8 +153,8 @@ async def test_room_is_given_back_in_order(ring: Producer) -> None:
 
 
 async def test_the_last_array_may_be_kept_while_the_next_step_waits(ring: Producer) -> None:
+    seen: list[int] = []
     async with RingBuffer(ring.map) as stream, anyio.create_task_group() as tasks:
-        seen: list[int] = []
 
         async def read() -> None:
             async for batch in stream.batches(lease=True):
@@ -222,6 +222,7 @@ async def test_a_reader_is_woken_again_once_the_arrays_are_gone(ring: Producer) 
 async def test_an_array_may_go_in_another_thread(ring: Producer) -> None:
     async with RingBuffer(ring.map, batch_records=50) as stream:
         handed: list[Any] = []
+        last: Any = None
         done = threading.Event()
 
         def drop() -> None:
@@ -237,15 +238,15 @@ async def test_an_array_may_go_in_another_thread(ring: Producer) -> None:
                 ring.submit(200)
                 while len(got) < ring.attempts:
                     await until(lambda: len(handed) <= 3)
-                    batch = await step(stream)
-                    handed.append(batch.numpy())
-                    got.extend(batch.numpy()["number"].tolist())
+                    last = await step(stream)
+                    handed.append(last.numpy())
+                    got.extend(last.numpy()["number"].tolist())
         finally:
             done.set()
             thread.join()
         assert got == list(range(20_000))
         assert ring.failures == 0
-        batch.release()
+        last.release()
         ring.submit(3640)
         assert ring.failures == 0, "all of it was given back"
 
