@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from .conftest import Producer
 
-pytestmark = pytest.mark.root
+pytestmark = [pytest.mark.root, pytest.mark.slow]  # an emulated CPU takes more than 5 ms for anything
 
 MOST_MS = 5.0
 ATTEMPTS = 3
