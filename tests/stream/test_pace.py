@@ -210,6 +210,7 @@ async def count_all(stream: EventStream[Any], wanted: int, *, batches: bool) -> 
     assert seen == wanted
 
 
+@pytest.mark.slow  # an emulated reader is slower than the producer, and never waits
 @pytest.mark.root
 @pytest.mark.everywhere
 @pytest.mark.parametrize("batches", [True, False], ids=["batches", "events"])
