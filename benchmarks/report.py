@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import statistics
 from typing import TYPE_CHECKING, Any
 
@@ -22,9 +21,6 @@ if TYPE_CHECKING:
 
     from benchmarks.samples import Result
     from benchmarks.targets import Comparison
-
-FOLDERS = re.compile(r"(?<!\S)/(?:[^\s/]+/)+")
-"""What a peer's words say of this machine: the folders of a path."""
 
 RATED = {"event", "lookup", "update", "entry"}
 """What there is so much of that a rate says something."""
@@ -145,7 +141,7 @@ def _group(members: Mapping[str, Result]) -> str:
             row.append(duration(spread.median) if spread else "failed")
             row.append(f"{statistics.median(ratios):.2f}" if ratios else "")
         rows.append(row)
-        notes += [f"- {name}, {who}: {FOLDERS.sub('', why)}" for who, why in result.failures.items()]
+        notes += [f"- {name}, {who}: {why}" for who, why in result.failures.items()]
     head = ["object", "aiobpf", *[cell for peer in present for cell in (peer, "aiobpf / it")]]
     text = table(head, rows)
     return text + ("\n\nFailures:\n\n" + "\n".join(notes) if notes else "")

@@ -18,7 +18,7 @@ from benchmarks.cases.sizes import SIZED, sized_cases
 from benchmarks.cases.starts import start_case
 from benchmarks.found_objects import choose, find_objects
 from benchmarks.growth.sources import NoCompilerError
-from benchmarks.samples import Result, Sample
+from benchmarks.samples import Result, Sample, without_folders
 from benchmarks.side import Program, Side, SideError
 
 if TYPE_CHECKING:
@@ -129,9 +129,9 @@ class Run:
                     return case.sample(side, entrant, self._workload)
             return case.sample(self._sides[entrant.program or AIOBPF], entrant, self._workload)
         except CaseError as error:
-            result.failures[entrant.label] = str(error)
+            result.failures[entrant.label] = without_folders(str(error))
         except SideError as error:
-            result.failures[entrant.label] = str(error)
+            result.failures[entrant.label] = without_folders(str(error))
             if not case.needs_fresh_process:
                 self._restart(entrant.program)
         self._workload.discard_left()

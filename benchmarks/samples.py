@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import statistics
 from typing import TYPE_CHECKING
 
@@ -72,3 +73,8 @@ def geometric_mean(values: Iterable[float]) -> float:
     if not logarithms:
         raise ValueError("the geometric mean of nothing")
     return math.exp(statistics.fmean(logarithms))
+
+
+def without_folders(words: str) -> str:
+    """What a peer says, without the folders of a path in it: they are this machine's."""
+    return re.sub(r"(?<!\S)/(?:[^\s/]+/)+", "", words)

@@ -107,6 +107,7 @@ from aiobpf.asm.metadata import EMPTY, Key, Metadata
 from aiobpf.asm.opcodes import CallKind, Pseudo, Size
 from aiobpf.asm.references import COMMENT, LABEL, REFERENCE, SYMBOL, Reference
 from aiobpf.asm.registers import R0, R1, R2, R3, R4, R5, R6, R7, R8, R9, R10, Register
+from aiobpf.lazy_names import lazy_names
 
 if TYPE_CHECKING:
     from aiobpf.asm.disassembly import format_instruction
@@ -115,23 +116,11 @@ if TYPE_CHECKING:
 
 B, H, W, DW = Size.B, Size.H, Size.W, Size.DW
 
-_LAZY = {
-    "ByteOrder": "aiobpf.asm.wire",
-    "Helper": "aiobpf.asm.helper_functions",
-    "format_instruction": "aiobpf.asm.disassembly",
-    "helper_name": "aiobpf.asm.helper_functions",
-}
-
-
-def __getattr__(name: str) -> object:
-    """What most programs never ask for is imported when it is asked for: the enum of helpers alone costs 1 ms."""
-    if name in _LAZY:
-        from importlib import import_module
-
-        value = globals()[name] = getattr(import_module(_LAZY[name]), name)
-        return value
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
+# What most programs never ask for: the enum of helpers alone costs 1 ms.
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {"disassembly": "format_instruction", "helper_functions": "Helper helper_name", "wire": "ByteOrder"},
+)
 
 __all__ = [
     "COMMENT",

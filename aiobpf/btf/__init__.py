@@ -5,8 +5,9 @@ Names are imported when first used: reading an object needs no value codecs, and
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from aiobpf.lazy_names import lazy_names
 
 if TYPE_CHECKING:
     from aiobpf.btf.btf import Btf as Btf
@@ -161,7 +162,6 @@ __all__ = [
     "write_bits",
 ]
 
-# A name and a module that spell the same would take turns under one attribute: no module is called like a name here.
 _HOMES = {
     "btf": "Btf",
     "builder": "BtfBuilder encode",
@@ -189,17 +189,5 @@ _HOMES = {
     "Kind Linkage Member Parameter Pointer Restrict SectionVariable Struct Type TypeTag Typedef Union Unknown Variable "
     "Void Volatile alignment_of size_of strip_modifiers strip_qualifiers",
 }
-_MODULES = {name: module for module, names in _HOMES.items() for name in names.split()}
 
-
-def __getattr__(name: str) -> object:
-    module = _MODULES.get(name)
-    if module is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value: object = getattr(import_module(f"{__name__}.{module}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return __all__
+__getattr__, __dir__ = lazy_names(__name__, _HOMES)

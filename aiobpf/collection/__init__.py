@@ -5,8 +5,9 @@ Names are imported when first used: `aiobpf.load` imports what loads in a worker
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from aiobpf.lazy_names import lazy_names
 
 if TYPE_CHECKING:
     from aiobpf.collection.attached import Attached as Attached
@@ -28,17 +29,5 @@ _HOMES = {
     "collection": "Collection",
     "names": "Names UnknownNameError",
 }
-_MODULES = {name: module for module, names in _HOMES.items() for name in names.split()}
 
-
-def __getattr__(name: str) -> object:
-    module = _MODULES.get(name)
-    if module is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value: object = getattr(import_module(f"{__name__}.{module}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return __all__
+__getattr__, __dir__ = lazy_names(__name__, _HOMES)

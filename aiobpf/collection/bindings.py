@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from aiobpf.kernel.tokens import TokenSource
     from aiobpf.runtime import LogPolicy, Map, Program
     from aiobpf.runtime.kconfig_values import Kconfig
-    from aiobpf.stream.event_stream import EventStream, PerfOptions
+    from aiobpf.stream.event_stream import EventStream
+    from aiobpf.stream.options import PerfOptions
 
 E = TypeVar("E")
 T = TypeVar("T", bound="Bindings")

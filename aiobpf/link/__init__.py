@@ -6,8 +6,9 @@ kind what it needs and what survives. Names are imported when they are first use
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from aiobpf.lazy_names import lazy_names
 
 if TYPE_CHECKING:
     from aiobpf.link.anchor import After as After
@@ -120,19 +121,6 @@ _HOMES = {
     "usdt_sites": "UsdtSite usdt_probes",
     "xdp": "Xdp XdpMode",
 }
-_MODULES = {name: module for module, names in _HOMES.items() for name in names.split()}
 
-__all__ = sorted(_MODULES)  # noqa: PLE0605
-
-
-def __getattr__(name: str) -> object:
-    module = _MODULES.get(name)
-    if module is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value: object = getattr(import_module(f"{__name__}.{module}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return __all__
+__all__ = sorted(" ".join(_HOMES.values()).split())  # noqa: PLE0605 - one list, above
+__getattr__, __dir__ = lazy_names(__name__, _HOMES)

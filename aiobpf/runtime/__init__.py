@@ -5,8 +5,9 @@ Names are imported when first used: a program that loads an object asks for nobo
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from aiobpf.lazy_names import lazy_names
 
 if TYPE_CHECKING:
     from aiobpf.runtime.all_objects import AllObjects as AllObjects
@@ -57,7 +58,6 @@ __all__ = [
     "holders",
 ]
 
-# A name and a module that spell the same would take turns under one attribute: no module is called like a name here.
 _HOMES = {
     "all_objects": "AllObjects",
     "attach": "AttachKind Closeable Opening",
@@ -76,17 +76,5 @@ _HOMES = {
     "statistics": "RunTimeStatistics enable_stats",
     "variable": "Section Variable",
 }
-_MODULES = {name: module for module, names in _HOMES.items() for name in names.split()}
 
-
-def __getattr__(name: str) -> object:
-    module = _MODULES.get(name)
-    if module is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value: object = getattr(import_module(f"{__name__}.{module}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return __all__
+__getattr__, __dir__ = lazy_names(__name__, _HOMES)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from aiobpf.lazy_names import lazy_names
 from aiobpf.spec.collection import CollectionSpec
 from aiobpf.spec.core_relocations import core_relocations
 from aiobpf.spec.externs import EXTERN, Export, Extern, ExternKind
@@ -29,13 +30,5 @@ __all__ = [
     "core_relocations",
 ]
 
-
-def __getattr__(name: str) -> object:
-    """What only objects with struct_ops maps need, values' codecs behind it, is imported when it is asked for."""
-    if name in {"StructOpsMembers", "UnknownMemberError"}:
-        from aiobpf.spec import struct_ops
-
-        value: object = getattr(struct_ops, name)
-        globals()[name] = value
-        return value
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+# What only objects with struct_ops maps need, values' codecs behind it.
+__getattr__, __dir__ = lazy_names(__name__, {"struct_ops": "StructOpsMembers UnknownMemberError"})

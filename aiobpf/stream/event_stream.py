@@ -8,12 +8,12 @@ import time
 import warnings
 from abc import abstractmethod
 from collections import deque
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, Literal, Self, TypedDict, TypeVar, final, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, Literal, Self, TypeVar, final, overload
 
 from aiobpf._native import ffi
 from aiobpf._native._objects import EventReader
 from aiobpf.errors import ClosedError, CodecError, SpecError, StreamBusyError
-from aiobpf.kernel.fd import OwnedFd, duplicate
+from aiobpf.kernel.fd import duplicate
 from aiobpf.kernel.info import map_info
 from aiobpf.kernel.worker import close_in_worker, in_worker
 from aiobpf.stream.batch import Batch, join
@@ -21,17 +21,20 @@ from aiobpf.stream.batch_memory import BatchMemory
 from aiobpf.stream.event_type import EventMap, resolve_event_type
 from aiobpf.stream.leased_batch import LeasedBatch, LeasedBatches, check_lease
 from aiobpf.stream.pace import DEFAULT_MAX_DELAY_S, LONGEST_DELAY_S, Pace, seconds_until
-from aiobpf.stream.program_losses import LossCounter, ProgramLosses, check_counter
+from aiobpf.stream.program_losses import ProgramLosses, check_counter
 from aiobpf.stream.readers import claim, hand_over, unclaim
 from aiobpf.stream.readiness import Readiness, readiness
 from aiobpf.stream.scoped import Scoped
 from aiobpf.stream.short_records import batches_of
+from aiobpf.stream.source_opening import SourceOpening
 from aiobpf.stream.stats import StreamStats
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator, Sequence
 
     from aiobpf.btf import Type
+    from aiobpf.kernel.fd import OwnedFd
+    from aiobpf.stream.program_losses import LossCounter
     from aiobpf.stream.source import Drained, Leased, Source
 
 T = TypeVar("T")
@@ -50,10 +53,11 @@ SMALLEST_TURN: Final = 32
 
 FIRST_PAUSE_S: Final = 50e-6
 LONGEST_PAUSE_S: Final = 0.02
+"""At a record that is still being written: usually for less than a microsecond, but its writer may be preempted."""
+
 FIRST_LOOK_S: Final = 200e-6
 LONGEST_LOOK_S: Final = 0.01
 """Between looks for records while arrays of leases that are over keep the kernel from waking us."""
-"""At a record that is still being written: usually for less than a microsecond, but its writer may be preempted."""
 
 FINISH_PATIENCE_S: Final = 0.1
 """How long `EventStream.finish` lets a reader wait for a record that is being written."""
@@ -61,25 +65,6 @@ FINISH_PATIENCE_S: Final = 0.1
 REFRESH_S: Final = 1.0
 
 ALL: Final = (1 << 32) - 1
-
-
-class StreamOptions(TypedDict, total=False):
-    """The options of every stream; `RingBuffer` tells what they mean."""
-
-    batch_records: int
-    batch_bytes: int
-    turn_s: float
-    max_delay: float | None
-    flush_interval: float | None
-    on_short: Literal["raise", "skip"]
-    lost: LossCounter | None
-
-
-class PerfOptions(StreamOptions, total=False):
-    """Those of a perf buffer."""
-
-    pages: int
-    wakeup_events: int
 
 
 class EventStream(EventReader, Scoped, Generic[T]):
@@ -176,7 +161,7 @@ class EventStream(EventReader, Scoped, Generic[T]):
         # A descriptor of our own: the user's registrations on the map's do not meet ours, and closing the map under us
         # leaves no number that the kernel could give to somebody else.
         fd = duplicate(self._map, self._what)
-        opening = _Opening(fd, self._opener())
+        opening = SourceOpening(fd, self._opener())
         try:
             self._claim(map_info(fd, subject=self._what).id)
             losses = None if self._lost is None else ProgramLosses(self._lost)
@@ -473,26 +458,6 @@ class EventStream(EventReader, Scoped, Generic[T]):
     def __repr__(self) -> str:
         state = "closed" if self._is_closed else "open" if self._source is not None else "new"
         return f"<{state} {type(self).__name__} of {self._what}: {self._event_type.name}>"
-
-
-@final
-class _Opening:
-    """A descriptor on its way to the worker thread that opens a source on it."""
-
-    __slots__ = ("_fd", "_has_begun", "_opener")
-
-    def __init__(self, fd: OwnedFd, opener: Callable[[OwnedFd], Source]) -> None:
-        self._fd = fd
-        self._opener = opener
-        self._has_begun = False
-
-    def run(self) -> Source:
-        self._has_begun = True  # from here on the descriptor is the source's, whatever happens to the waiter
-        return self._opener(self._fd)
-
-    def give_up(self) -> None:
-        if not self._has_begun:
-            self._fd.close()
 
 
 @final

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from aiobpf.btf import Type
     from aiobpf.kernel.fd import OwnedFd
-    from aiobpf.stream.event_stream import StreamOptions
     from aiobpf.stream.event_type import EventMap
+    from aiobpf.stream.options import StreamOptions
 
 T = TypeVar("T")
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from aiobpf.lazy_names import lazy_names
 
 if TYPE_CHECKING:
     from aiobpf.symbols.frame import Frame as Frame
@@ -15,26 +16,10 @@ if TYPE_CHECKING:
     from aiobpf.symbols.symbolizer import Symbolizer as Symbolizer
 
 _HOMES = {
-    "BuildIdPlace": "stack_ids",
-    "Frame": "frame",
-    "Symbolizer": "symbolizer",
-    "folded": "frame",
-    "parse_addresses": "stack_ids",
-    "parse_build_ids": "stack_ids",
-    "stack_of": "stack_ids",
+    "frame": "Frame folded",
+    "stack_ids": "BuildIdPlace parse_addresses parse_build_ids stack_of",
+    "symbolizer": "Symbolizer",
 }
 
-__all__ = sorted(_HOMES)  # noqa: PLE0605 - one list, above
-
-
-def __getattr__(name: str) -> object:
-    home = _HOMES.get(name)
-    if home is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value: object = getattr(import_module(f"{__name__}.{home}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return __all__
+__all__ = sorted(" ".join(_HOMES.values()).split())  # noqa: PLE0605 - one list, above
+__getattr__, __dir__ = lazy_names(__name__, _HOMES)

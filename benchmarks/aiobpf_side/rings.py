@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from contextlib import AsyncExitStack
 
-    from aiobpf.stream.event_stream import StreamOptions
+    from aiobpf.stream.options import StreamOptions
     from benchmarks.commands import Arguments
 
 

@@ -22,12 +22,10 @@ from aiobpf.btf import (
     Enumerator,
     Float,
     Int,
-    IntEncoding,
     Member,
     Pointer,
     Struct,
     Type,
-    Typedef,
     UnionValue,
     Void,
     codec,
@@ -35,17 +33,7 @@ from aiobpf.btf import (
 )
 from aiobpf.btf import Union as UnionType
 from aiobpf.errors import CodecError
-
-SIGNED = IntEncoding.SIGNED
-CHAR = Int("char", 1, encoding=SIGNED)
-U8 = Typedef("__u8", Int("unsigned char", 1))
-U16 = Int("unsigned short", 2)
-U32 = Int("unsigned int", 4)
-U64 = Int("unsigned long long", 8)
-S64 = Int("long long", 8, encoding=SIGNED)
-BOOL = Int("_Bool", 1, encoding=IntEncoding.BOOL)
-STATE = Enum("state", 4, False, [Enumerator("RUNNING", 0), Enumerator("SLEEPING", 1), Enumerator("DEAD", 2)])
-FLAGS = Enum("flags", 4, False, [Enumerator("R", 1), Enumerator("W", 2), Enumerator("X", 4)])
+from tests.btf.c_types import ADDR, BOOL, CHAR, FLAGS, S64, SIGNED, STATE, U8, U16, U32, U64, array, made
 
 SCALARS: list[Type] = [
     *(Int(f"u{size}", size) for size in (1, 2, 4, 8, 16)),
@@ -65,15 +53,6 @@ SCALARS: list[Type] = [
 ]
 
 
-def array(element: Type, count: int) -> Array:
-    return Array(element, U32, count)
-
-
-def made(name: str, size: int, *members: tuple[str, Type, int]) -> Struct:
-    return Struct(name, size, [Member(each, type_, offset * 8) for each, type_, offset in members])
-
-
-ADDR = made("addr", 8, ("ip", U32, 0), ("port", U16, 4))
 EVENT = made(
     "event", 48, ("ts", U64, 0), ("pid", U32, 8), ("comm", array(CHAR, 16), 12), ("addr", ADDR, 28), ("p", S64, 40)
 )

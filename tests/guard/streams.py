@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
     from typing import Unpack
 
-    from aiobpf.stream.event_stream import StreamOptions
+    from aiobpf.stream.options import StreamOptions
 
 RECORD_BYTES = 64
 RING = f"ring_{RECORD_BYTES}"
