@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def lazy_names(package: str, homes: Mapping[str, str]) -> tuple[Callable[[str], object], Callable[[], list[str]]]:
-    """The ``__getattr__`` and ``__dir__`` (PEP 562) of *package*.
+    """The ``__getattr__`` and ``__dir__`` (PEP 562) of *package*, which tells all its names in ``__all__``.
 
     *homes* are its modules, each with the names that are defined there, separated by spaces. A name that is spelled
     like a module would take turns with it under one attribute: there must be none.
@@ -26,4 +26,4 @@ def lazy_names(package: str, homes: Mapping[str, str]) -> tuple[Callable[[str], 
         setattr(sys.modules[package], name, value)  # the next use does not come here
         return value
 
-    return get, lambda: sorted({*vars(sys.modules[package]), *modules})
+    return get, lambda: sorted(sys.modules[package].__all__)

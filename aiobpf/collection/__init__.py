@@ -21,13 +21,26 @@ if TYPE_CHECKING:
     from aiobpf.collection.names import UnknownNameError as UnknownNameError
     from aiobpf.collection.replace import Replacement as Replacement
 
-__all__ = ["Attached", "Bindings", "Collection", "LoadArguments", "Names", "UnknownNameError", "open_bindings"]
+__all__ = [
+    "Attached",
+    "Bindings",
+    "Collection",
+    "LoadArguments",
+    "Migrated",
+    "Names",
+    "Replacement",
+    "Source",
+    "UnknownNameError",
+    "open_bindings",
+]
 
 _HOMES = {
     "attached": "Attached",
     "bindings": "Bindings LoadArguments open_bindings",
-    "collection": "Collection",
+    "collection": "Collection Source",
+    "map_migration": "Migrated",
     "names": "Names UnknownNameError",
+    "replace": "Replacement",
 }
 
 __getattr__, __dir__ = lazy_names(__name__, _HOMES)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING, Any, TypeVar, cast, final
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast, final
 
 import anyio
 from attrs import evolve
@@ -36,7 +36,8 @@ if TYPE_CHECKING:
     from aiobpf.runtime.kconfig_values import Kconfig
     from aiobpf.stream import PerfBuffer, RingBuffer, Rows
 
-    Source = CollectionSpec | str | PathLike[str] | bytes
+Source: TypeAlias = "CollectionSpec | str | PathLike[str] | bytes"
+
 
 B = TypeVar("B")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import inspect
 import threading
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -73,7 +72,7 @@ async def batches_to_numpy(stream: RingBuffer[Any], seen: Seen) -> None:
             break
 
 
-async def leased_batches(stream: Any, seen: Seen) -> None:
+async def leased_batches(stream: RingBuffer[Any], seen: Seen) -> None:
     async for batch in stream.batches(lease=True):
         seen.batches += 1
         seen.sum += int(batch.numpy()["sequence"].sum())
@@ -86,9 +85,8 @@ WAYS: dict[str, Way] = {
     "events": events,
     "batches to objects": batches_to_objects,
     "batches to numpy": batches_to_numpy,
+    "leased batches": leased_batches,
 }
-if "lease" in inspect.signature(RingBuffer.batches).parameters:
-    WAYS["leased batches"] = leased_batches
 
 
 @contextlib.asynccontextmanager

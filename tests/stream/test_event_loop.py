@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import contextlib
-import gc
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +14,7 @@ import pytest
 
 from aiobpf.stream import PerfBuffer, RingBuffer, merge
 from aiobpf.uapi import MapType
-from tests.guard.steps import Stepped, Steps
+from tests.guard.steps import LOOPS, Stepped, Steps, check, only_own_garbage, run_on
 
 from .conftest import EVENT
 
@@ -26,25 +25,14 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.root, pytest.mark.slow]  # an emulated CPU takes more than 5 ms for anything
 
-MOST_MS = 5.0
-ATTEMPTS = 3
-"""CPU time grows too when another thread of the core takes the caches: only what is there each time is ours."""
 EVENTS = 60_000
 BURST = 10_000
 
-LOOPS: dict[str, tuple[str, dict[str, Any]]] = {
-    "asyncio": ("asyncio", {}),
-    "uvloop": ("asyncio", {"use_uvloop": True}),
-    "trio": ("trio", {}),
-}
-
 
 @pytest.fixture(autouse=True)
-def only_our_own_garbage() -> Iterator[None]:
-    gc.collect()
-    gc.freeze()
-    yield
-    gc.unfreeze()
+def no_garbage_of_others() -> Iterator[None]:
+    with only_own_garbage():
+        yield
 
 
 @contextlib.contextmanager
@@ -78,15 +66,7 @@ def longest(
                 await Stepped("the reader", read(stream), steps)
         return steps
 
-    backend, options = LOOPS[loop]
-    return anyio.run(main, backend=backend, backend_options=options)
-
-
-def check(measure: Callable[[], Steps]) -> None:
-    attempts: list[str] = []
-    while (steps := measure()).longest_ms >= MOST_MS:
-        attempts.append(f"{steps.longest_is} took {steps.longest_ms:.1f} ms of CPU time")
-        assert len(attempts) < ATTEMPTS, f"{MOST_MS} ms are allowed: {'; '.join(attempts)}"
+    return run_on(loop, main)
 
 
 async def events(stream: Any) -> None:
