@@ -9,7 +9,7 @@ from types import ModuleType
 
 import pytest
 
-PACKAGES = ("btf", "collection", "link", "runtime", "stream", "symbols")
+PACKAGES = ("btf", "collection", "kernel", "link", "runtime", "stream", "symbols")
 
 
 @pytest.fixture(params=PACKAGES)

@@ -9,8 +9,9 @@ Names are imported when first used: a program that streams from a map needs no f
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from aiobpf.lazy_names import lazy_names
 
 if TYPE_CHECKING:
     from aiobpf.kernel.atomic import AtomicInteger as AtomicInteger
@@ -126,7 +127,6 @@ if TYPE_CHECKING:
     from aiobpf.kernel.worker import in_worker as in_worker
     from aiobpf.kernel.worker import worker_limiter as worker_limiter
 
-# A name and a module that spell the same would take turns under one attribute: no module is called like a name here.
 _HOMES = {
     "atomic": "AtomicInteger",
     "btf": "KernelBtfCache KernelType kernel_btf shared_btf_cache",
@@ -161,19 +161,6 @@ _HOMES = {
     "tracefs": "Tracefs",
     "worker": "close_in_worker in_worker worker_limiter",
 }
-_MODULES = {name: module for module, names in _HOMES.items() for name in names.split()}
 
-__all__ = sorted(_MODULES)  # noqa: PLE0605 the table above is the list
-
-
-def __getattr__(name: str) -> object:
-    module = _MODULES.get(name)
-    if module is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.{module}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return [*globals(), *_MODULES]
+__all__ = sorted(" ".join(_HOMES.values()).split())  # noqa: PLE0605 - one list, above
+__getattr__, __dir__ = lazy_names(__name__, _HOMES)
