@@ -242,6 +242,7 @@ async def test_it_can_be_switched_off(ring: Producer, max_delay: float | None) -
         assert stream.stats.coalesced == 0
 
 
+@pytest.mark.slow  # as above
 @pytest.mark.root
 @pytest.mark.everywhere
 async def test_perf_buffers_and_merged_streams_coalesce_too(
